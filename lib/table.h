@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The writer of the shared-memory table. One process, one thread. Knows
+ * answers, not claims; nothing here can fail a lookup of a reader, whatever
+ * instruction the writer is killed at.
+ */
+#ifndef UR_TABLE_H
+#define UR_TABLE_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <uidrecv/types.h>
+
+struct ur_table;
+
+struct ur_table_options {
+	const char *path;
+	mode_t mode;        /* 0: 0640 */
+	gid_t group;        /* (gid_t)-1: leave */
+	uint64_t base_us;   /* store time = CLOCK_BOOTTIME + base */
+	uint64_t change_min; /* the first change number; store time in us */
+	uint64_t entries_hint; /* how many addresses to have room for */
+};
+
+/* What is published for one address. user_size 0: nobody. */
+struct ur_table_answer {
+	struct uidrecv_address address;
+	uint64_t deadline_us; /* store time; UINT64_MAX: never */
+	uint32_t agent;       /* the caller's id, from ur_table_add_agent() */
+	uint8_t source;
+	uint8_t user_size;
+	const char *user;
+};
+
+/*
+ * Makes a new table in a temporary file beside path, not yet under its name,
+ * so that it can be filled before readers see it.
+ */
+int ur_table_create(struct ur_table **ret_table,
+		    const struct ur_table_options *options);
+
+/*
+ * Gives the table its name, by rename(), and marks the file that had it as
+ * superseded (if it is a table that we may write).
+ */
+int ur_table_publish(struct ur_table *table);
+
+/* Unmaps. The file stays, so that lookups go on. Removes it if unpublished. */
+void ur_table_close(struct ur_table *table);
+
+/*
+ * Makes an agent known under the caller's id before answers name it. The name
+ * of an id never changes. Ids are small numbers counted from 1.
+ */
+int ur_table_add_agent(struct ur_table *table, uint32_t id, const char *name,
+		       size_t name_size);
+
+/*
+ * Publishes an answer. The change number moves if user, agent or source
+ * differ from what is published and alive; if only the deadline differs it is
+ * one atomic store. Grows (new file, same path) when the table is full;
+ * -ENOMEM, -ENOSPC or another errno then: the old table stays whole and the
+ * answer is not published.
+ */
+int ur_table_put(struct ur_table *table, const struct ur_table_answer *answer,
+		 uint64_t store_now_us);
+
+/* Shows readers that the receiver lives; call it every second. */
+void ur_table_beat(struct ur_table *table);
+
+uint64_t ur_table_get_change(const struct ur_table *table);
+
+/* Addresses with a slot, and how many times the table was replaced. */
+uint64_t ur_table_get_entries(const struct ur_table *table);
+
+#endif
