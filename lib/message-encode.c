@@ -47,6 +47,8 @@ void ur_hello_encode(struct ur_buf *buf, const struct ur_hello *hello)
 	ur_buf_u8(buf, hello->version_max);
 	ur_tlv_put(buf, UR_TLV_ROLE, 1);
 	ur_buf_u8(buf, hello->role);
+	if (hello->role == UR_SOURCE)
+		put_hello_source(buf, hello);
 	ur_tlv_put(buf, UR_TLV_HOLD_RANGE, 4);
 	ur_buf_u16(buf, hello->hold_min_s);
 	ur_buf_u16(buf, hello->hold_max_s);
@@ -60,8 +62,6 @@ void ur_hello_encode(struct ur_buf *buf, const struct ur_hello *hello)
 		ur_tlv_put(buf, UR_TLV_SOFTWARE, size);
 		ur_buf_bytes(buf, hello->software.bytes, size);
 	}
-	if (hello->role == UR_SOURCE)
-		put_hello_source(buf, hello);
 	ur_frame_end(buf, begun);
 }
 
