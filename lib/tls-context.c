@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+
+#include <uidrecv/types.h>
 
 #include "tls-private.h"
 
@@ -70,7 +73,10 @@ static void count_message(int is_written, int version, int type,
 
 static bool set_protocol(SSL_CTX *ssl, enum ur_tls_side side)
 {
-	static const unsigned char offer[] = "\x0a" UR_TLS_ALPN;
+	/* A list of one, with its length before it. */
+	static const unsigned char offer[] = "\x09" UR_TLS_ALPN;
+
+	_Static_assert(UR_TLS_ALPN_SIZE == 9, "the length in offer");
 
 	if (side == UR_TLS_SERVER) {
 		SSL_CTX_set_client_hello_cb(ssl, look_at_hello, NULL);
@@ -159,20 +165,38 @@ static bool set_up(struct ur_tls_context *context, bool has_crl)
 	       set_verification(context->ssl, side, has_crl);
 }
 
+/* A system-wide policy may forbid what we need. */
+static int explain(char *error, size_t error_size)
+{
+	unsigned long code = ERR_peek_last_error();
+	const char *reason = ERR_reason_error_string(code);
+
+	if (!code || ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE)
+		return -ENOMEM;
+	snprintf(error, error_size,
+		 "OpenSSL refuses TLS 1.3 as it is needed here: %s; look at "
+		 "the openssl.cnf of this system",
+		 reason ? reason : "unknown error");
+	return UIDRECV_E_CREDENTIALS;
+}
+
 int ur_tls_context_new(struct ur_tls_context **ret_context,
 		       enum ur_tls_side side, const struct ur_tls_files *files,
 		       char *error, size_t error_size)
 {
 	struct ur_tls_context *context = calloc(1, sizeof(*context));
-	int result = -ENOMEM;
+	int result;
 
 	if (!context)
 		return -ENOMEM;
 	context->references = 1;
 	context->side = side;
 	context->crl_next_update = INT64_MAX;
+	ERR_clear_error();
 	if (set_up(context, files->crl != NULL))
 		result = ur_tls_load(context, files, error, error_size);
+	else
+		result = explain(error, error_size);
 	ERR_clear_error();
 	if (result)
 		ur_tls_context_unref(context);
