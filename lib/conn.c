@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -38,11 +39,11 @@ static void name_peer(struct ur_conn *conn)
 		return;
 	if (name.ss_family == AF_INET) {
 		conn->peer_address =
-			uidrecv_address_from_ipv4(ntohl(in->sin_addr.s_addr));
+		    uidrecv_address_from_ipv4(ntohl(in->sin_addr.s_addr));
 		port = ntohs(in->sin_port);
 	} else if (name.ss_family == AF_INET6) {
 		conn->peer_address =
-			uidrecv_address_from_ipv6(in6->sin6_addr.s6_addr);
+		    uidrecv_address_from_ipv6(in6->sin6_addr.s6_addr);
 		port = ntohs(in6->sin6_port);
 	} else {
 		return;
@@ -215,8 +216,8 @@ static void begin_session(struct ur_conn *conn)
 		return;
 	}
 	options->handshake_us = conn->options.handshake_us > spent
-					? conn->options.handshake_us - spent
-					: 0;
+				    ? conn->options.handshake_us - spent
+				    : 0;
 	ur_session_init(&conn->session, options, now_us(conn));
 	conn->state = UR_CONN_SESSION;
 	if (bye > 0)
@@ -278,11 +279,13 @@ static int take_cipher(struct ur_conn *conn)
 static int receive(struct ur_conn *conn)
 {
 	uint8_t cipher[CHUNK];
-	ssize_t size = recv(conn->watch.fd, cipher, sizeof(cipher),
-			    MSG_DONTWAIT);
+	ssize_t size =
+	    recv(conn->watch.fd, cipher, sizeof(cipher), MSG_DONTWAIT);
 
-	if (size == 0)
+	if (size == 0) {
+		ur_tls_feed_end(conn->tls);
 		return UIDRECV_E_CLOSED;
+	}
 	if (size < 0) {
 		if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
 			return 0;
@@ -345,8 +348,7 @@ static void connected(struct ur_conn *conn)
 static void on_ready(struct ur_watch *watch, uint32_t events)
 {
 	struct ur_conn *conn =
-		(struct ur_conn *)((char *)watch -
-				   offsetof(struct ur_conn, watch));
+	    (struct ur_conn *)((char *)watch - offsetof(struct ur_conn, watch));
 
 	if (conn->state == UR_CONN_CONNECTING) {
 		if (events & UR_LOOP_WRITE)
@@ -368,8 +370,7 @@ static void on_ready(struct ur_watch *watch, uint32_t events)
 static void on_timer(struct ur_timer *timer)
 {
 	struct ur_conn *conn =
-		(struct ur_conn *)((char *)timer -
-				   offsetof(struct ur_conn, timer));
+	    (struct ur_conn *)((char *)timer - offsetof(struct ur_conn, timer));
 	int ret;
 
 	switch (conn->state) {
@@ -402,17 +403,17 @@ int ur_conn_new(struct ur_conn **ret_conn, int fd, struct ur_conn **list,
 	conn->watch = (struct ur_watch){.fd = fd, .ready = on_ready};
 	conn->timer.expired = on_timer;
 	conn->begun_us = options->loop->now_us;
-	conn->state = options->is_connecting ? UR_CONN_CONNECTING
-					     : UR_CONN_HANDSHAKE;
+	conn->state =
+	    options->is_connecting ? UR_CONN_CONNECTING : UR_CONN_HANDSHAKE;
 	error = ur_tls_new(&conn->tls, options->context);
 	if (error)
 		goto fail_tls;
 	error = ur_loop_reserve_timer(options->loop);
 	if (error)
 		goto fail_timer;
-	error = ur_loop_add(options->loop, &conn->watch,
-			    options->is_connecting ? UR_LOOP_WRITE
-						   : UR_LOOP_READ);
+	error =
+	    ur_loop_add(options->loop, &conn->watch,
+			options->is_connecting ? UR_LOOP_WRITE : UR_LOOP_READ);
 	if (error)
 		goto fail_add;
 

@@ -67,11 +67,11 @@ struct ur_conn {
 	uint64_t begun_us;
 	int error;
 	bool is_paused;
-	bool is_told;      /* ended() was called */
-	bool is_pumping;   /* below pump(): do not free */
-	void *agent;       /* the owner's: whose session it is */
+	bool is_told;	      /* ended() was called */
+	bool is_pumping;      /* below pump(): do not free */
+	void *agent;	      /* the owner's: whose session it is */
 	size_t pending_bytes; /* the owner's */
-	char peer[64];     /* "ADDRESS:PORT" */
+	char peer[64];	      /* "ADDRESS:PORT" */
 	struct uidrecv_address peer_address;
 };
 

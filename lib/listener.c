@@ -30,8 +30,8 @@ static void pause_accepting(struct ur_listener *listener, int error)
 static void on_ready(struct ur_watch *watch, uint32_t events)
 {
 	struct ur_listener *listener =
-		(struct ur_listener *)((char *)watch -
-				       offsetof(struct ur_listener, watch));
+	    (struct ur_listener *)((char *)watch -
+				   offsetof(struct ur_listener, watch));
 
 	(void)events;
 	for (int i = 0; i < ACCEPTS_MAX; i++) {
@@ -64,8 +64,8 @@ static void on_ready(struct ur_watch *watch, uint32_t events)
 static void on_timer(struct ur_timer *timer)
 {
 	struct ur_listener *listener =
-		(struct ur_listener *)((char *)timer -
-				       offsetof(struct ur_listener, timer));
+	    (struct ur_listener *)((char *)timer -
+				   offsetof(struct ur_listener, timer));
 
 	ur_loop_change(listener->loop, &listener->watch, UR_LOOP_READ);
 }

@@ -10,7 +10,7 @@ struct ur_log {
 	void *user;
 	/* Lines that peers cause are limited; see ur_log_peer(). */
 	uint64_t second;
-	uint32_t lines;      /* in that second */
+	uint32_t lines;	     /* in that second */
 	uint64_t suppressed; /* since the last line that got through */
 };
 
@@ -18,14 +18,14 @@ struct ur_log {
 #define UR_LOG_PEER_LINES 10
 
 /* Formats a line; bytes that are not clean text come out as \xNN. */
-__attribute__((format(printf, 3, 4))) void
-ur_log(struct ur_log *log, enum uidrecv_log_level level, const char *format,
-       ...);
+__attribute__((format(printf, 3, 4))) void ur_log(struct ur_log *log,
+						  enum uidrecv_log_level level,
+						  const char *format, ...);
 
 /* The same for what a peer caused: at most UR_LOG_PEER_LINES a second. */
-__attribute__((format(printf, 4, 5))) void
-ur_log_peer(struct ur_log *log, enum uidrecv_log_level level, uint64_t now_us,
-	    const char *format, ...);
+__attribute__((format(printf, 4, 5))) void ur_log_peer(
+    struct ur_log *log, enum uidrecv_log_level level, uint64_t now_us,
+    const char *format, ...);
 
 /*
  * Copies text so that it is printable in one line: control characters and

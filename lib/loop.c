@@ -30,7 +30,7 @@ int ur_loop_init(struct ur_loop *loop)
 	if (loop->epoll_fd < 0)
 		return -errno;
 	loop->timer_fd =
-		timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	    timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
 	error = add_inner(loop, loop->timer_fd);
 	if (!error) {
 		loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -55,8 +55,7 @@ void ur_loop_done(struct ur_loop *loop)
 	close_fd(loop->timer_fd);
 	close_fd(loop->epoll_fd);
 	free(loop->timers);
-	*loop = (struct ur_loop){
-		.epoll_fd = -1, .timer_fd = -1, .wake_fd = -1};
+	*loop = (struct ur_loop){.epoll_fd = -1, .timer_fd = -1, .wake_fd = -1};
 }
 
 static struct epoll_event make_event(struct ur_watch *watch)
@@ -90,7 +89,8 @@ void ur_loop_change(struct ur_loop *loop, struct ur_watch *watch,
 		return;
 	watch->events = events;
 	event = make_event(watch);
-	/* Cannot fail: the descriptor is in the set and nothing is allocated. */
+	/* Cannot fail: the descriptor is in the set and nothing is allocated.
+	 */
 	epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, watch->fd, &event);
 }
 
@@ -108,8 +108,8 @@ int ur_loop_reserve_timer(struct ur_loop *loop)
 {
 	if (loop->timers_reserved + 1 >= loop->timers_room) {
 		size_t room = loop->timers_room ? 2 * loop->timers_room : 64;
-		void *timers = realloc(loop->timers,
-				       room * sizeof(*loop->timers));
+		void *timers =
+		    realloc(loop->timers, room * sizeof(*loop->timers));
 
 		if (!timers)
 			return -ENOMEM;
@@ -237,8 +237,8 @@ void ur_loop_arm(struct ur_loop *loop)
 {
 	uint64_t at_us = loop->timers_count ? loop->timers[1]->at_us : 0;
 	struct itimerspec spec = {
-		.it_value = {.tv_sec = (time_t)(at_us / 1000000),
-			     .tv_nsec = (long)(at_us % 1000000) * 1000}};
+	    .it_value = {.tv_sec = (time_t)(at_us / 1000000),
+			 .tv_nsec = (long)(at_us % 1000000) * 1000}};
 
 	if (at_us == loop->armed_us)
 		return;

@@ -31,8 +31,8 @@ struct ur_loop {
 	int epoll_fd;
 	int timer_fd;
 	int wake_fd;
-	uint64_t now_us;   /* CLOCK_BOOTTIME when the dispatch began */
-	uint64_t armed_us; /* what timer_fd is set to; 0: not set */
+	uint64_t now_us;	  /* CLOCK_BOOTTIME when the dispatch began */
+	uint64_t armed_us;	  /* what timer_fd is set to; 0: not set */
 	struct ur_timer **timers; /* a heap from index 1 */
 	size_t timers_count, timers_room, timers_reserved;
 	void *batch; /* events being handed out */

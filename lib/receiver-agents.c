@@ -58,8 +58,8 @@ static int make_ranks(const struct uidrecv_receiver *receiver,
 		if (!peers[i].id)
 			continue;
 		ranks[peers[i].id] =
-			(struct ur_rank){.name = peers[i].right->name,
-					 .priority = peers[i].right->priority};
+		    (struct ur_rank){.name = peers[i].right->name,
+				     .priority = peers[i].right->priority};
 	}
 	*ret_ranks = ranks;
 	*ret_count = count;
@@ -116,9 +116,9 @@ static struct ur_peer *make_peers(struct uidrecv_receiver *receiver,
 	for (size_t i = 0; peers && i < count; i++) {
 		const struct ur_right *right = ur_rights_at(rights, i);
 		const struct ur_peer *former = ur_receiver_find_peer(
-			receiver, right->name, right->name_size);
+		    receiver, right->name, right->name_size);
 		const struct ur_agent_row *row = ur_store_get_agent(
-			receiver->store, right->name, right->name_size);
+		    receiver->store, right->name, right->name_size);
 
 		if (former)
 			peers[i] = *former;
@@ -167,7 +167,7 @@ static int restrict_store(struct uidrecv_receiver *receiver,
 			  const struct ur_peer *peers, size_t count)
 {
 	struct keeping keeping = {
-		.count = (size_t)ur_store_get_agent_id_max(receiver->store) + 1,
+	    .count = (size_t)ur_store_get_agent_id_max(receiver->store) + 1,
 	};
 	int error;
 
@@ -243,14 +243,14 @@ int uidrecv_receiver_set_agents(struct uidrecv_receiver *receiver,
 	return ur_receiver_rebuild_table(receiver);
 }
 
-struct ur_tls_files
-ur_receiver_get_files(const struct uidrecv_receiver *receiver)
+struct ur_tls_files ur_receiver_get_files(
+    const struct uidrecv_receiver *receiver)
 {
 	return (struct ur_tls_files){
-		.cert = receiver->cert_path,
-		.key = receiver->key_path,
-		.ca = receiver->ca_path,
-		.crl = receiver->crl_path,
+	    .cert = receiver->cert_path,
+	    .key = receiver->key_path,
+	    .ca = receiver->ca_path,
+	    .crl = receiver->crl_path,
 	};
 }
 
@@ -274,7 +274,8 @@ int uidrecv_receiver_reload_certificates(struct uidrecv_receiver *receiver,
 		if (conn->state == UR_CONN_SESSION &&
 		    ur_tls_reverify(conn->tls, context) < 0)
 			ur_conn_bye(conn, UIDRECV_BYE_CERTIFICATE, NULL);
-	ur_log(&receiver->log, UIDRECV_LOG_INFO, "certificates were read again");
+	ur_log(&receiver->log, UIDRECV_LOG_INFO,
+	       "certificates were read again");
 	return 0;
 }
 
@@ -319,9 +320,9 @@ int uidrecv_receiver_get_stats(const struct uidrecv_receiver *receiver,
 	}
 	if (receiver->tls)
 		stats.certificate_days =
-			days_until(ur_tls_context_get_not_after(receiver->tls));
-	size = ret_stats->size < sizeof(stats) ? ret_stats->size
-					       : sizeof(stats);
+		    days_until(ur_tls_context_get_not_after(receiver->tls));
+	size =
+	    ret_stats->size < sizeof(stats) ? ret_stats->size : sizeof(stats);
 	stats.size = size;
 	memcpy(ret_stats, &stats, size);
 	return 0;
@@ -335,7 +336,7 @@ static void fill_connection(const struct ur_peer *peer,
 	stats->last_heard_ms = UINT64_MAX;
 	if (peer->heard_us)
 		stats->last_heard_ms =
-			(ur_clock_boot_us() - peer->heard_us) / 1000;
+		    (ur_clock_boot_us() - peer->heard_us) / 1000;
 	memcpy(stats->software, peer->software, sizeof(peer->software));
 	if (!conn)
 		return;
@@ -371,8 +372,8 @@ int uidrecv_receiver_get_agent_stats(const struct uidrecv_receiver *receiver,
 		stats.durable = row->durable;
 		stats.clock_offset_us = row->offset_us;
 	}
-	size = ret_stats->size < sizeof(stats) ? ret_stats->size
-					       : sizeof(stats);
+	size =
+	    ret_stats->size < sizeof(stats) ? ret_stats->size : sizeof(stats);
 	stats.size = size;
 	memcpy(ret_stats, &stats, size);
 	return 1;

@@ -23,8 +23,8 @@ static int load_options(struct uidrecv_receiver *receiver,
 			const struct uidrecv_receiver_options *given)
 {
 	struct uidrecv_receiver_options *options = &receiver->options;
-	int error = ur_options_load(options, sizeof(*options),
-				    OPTIONS_SMALLEST, given);
+	int error =
+	    ur_options_load(options, sizeof(*options), OPTIONS_SMALLEST, given);
 
 	if (error)
 		return error;
@@ -75,8 +75,8 @@ static int copy_paths(struct uidrecv_receiver *receiver)
 	if (!error)
 		error = copy_path(&receiver->crl_path, options->crl_path);
 	if (!error && !receiver->table_path &&
-	    asprintf(&receiver->table_path, "%s/table",
-		     receiver->store_path) < 0) {
+	    asprintf(&receiver->table_path, "%s/table", receiver->store_path) <
+		0) {
 		receiver->table_path = NULL;
 		error = -ENOMEM;
 	}
@@ -95,10 +95,10 @@ static int open_store(struct uidrecv_receiver *receiver, char *error,
 		      size_t error_size)
 {
 	struct ur_store_options options = {
-		.directory = receiver->store_path,
-		.map_bytes = receiver->options.store_max_bytes,
-		.boot_us = receiver->loop.now_us,
-		.wall_us = ur_clock_wall_us(),
+	    .directory = receiver->store_path,
+	    .map_bytes = receiver->options.store_max_bytes,
+	    .boot_us = receiver->loop.now_us,
+	    .wall_us = ur_clock_wall_us(),
 	};
 	int ret = ur_clock_boot_id(receiver->boot_id);
 

@@ -40,7 +40,7 @@ struct uidrecv_receiver {
 	uint64_t retry_us;
 	bool is_blocked;   /* a round failed: nothing is read */
 	bool retry_is_due; /* of that round */
-	bool has_paused;  /* connections wait for the round */
+	bool has_paused;   /* connections wait for the round */
 	_Atomic bool stop_asked;
 	bool is_stopping;
 	uint64_t stop_at_us;
@@ -49,7 +49,7 @@ struct uidrecv_receiver {
 };
 
 static inline uint64_t ur_receiver_store_now_us(
-	const struct uidrecv_receiver *receiver)
+    const struct uidrecv_receiver *receiver)
 {
 	return receiver->loop.now_us + ur_store_get_base_us(receiver->store);
 }
@@ -86,8 +86,8 @@ struct ur_peer *ur_receiver_find_peer(struct uidrecv_receiver *receiver,
 int ur_receiver_enrol(struct uidrecv_receiver *receiver, struct ur_peer *peer);
 
 /* The files that the certificates are read from. */
-struct ur_tls_files
-ur_receiver_get_files(const struct uidrecv_receiver *receiver);
+struct ur_tls_files ur_receiver_get_files(
+    const struct uidrecv_receiver *receiver);
 
 /* Ends sessions whose certificate has expired. */
 void ur_receiver_check_certificates(struct uidrecv_receiver *receiver);

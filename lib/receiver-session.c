@@ -56,19 +56,19 @@ static void drop_oldest_handshake(struct uidrecv_receiver *receiver)
 	ur_conn_free(oldest);
 }
 
-static struct ur_session_options
-make_session_options(const struct uidrecv_receiver *receiver)
+static struct ur_session_options make_session_options(
+    const struct uidrecv_receiver *receiver)
 {
 	const struct uidrecv_receiver_options *options = &receiver->options;
 
 	return (struct ur_session_options){
-		.role = UR_SINK,
-		.hold_min_s = (uint16_t)options->hold_min_s,
-		.hold_max_s = (uint16_t)options->hold_max_s,
-		.frame_max = options->frame_max,
-		.clock_base_us = ur_store_get_base_us(receiver->store),
-		.software = "libuidrecv",
-		.window = WINDOW,
+	    .role = UR_SINK,
+	    .hold_min_s = (uint16_t)options->hold_min_s,
+	    .hold_max_s = (uint16_t)options->hold_max_s,
+	    .frame_max = options->frame_max,
+	    .clock_base_us = ur_store_get_base_us(receiver->store),
+	    .software = "libuidrecv",
+	    .window = WINDOW,
 	};
 }
 
@@ -76,12 +76,12 @@ void ur_receiver_accepted(struct ur_listener *listener, int fd)
 {
 	struct uidrecv_receiver *receiver = listener->owner;
 	struct ur_conn_options options = {
-		.loop = &receiver->loop,
-		.context = receiver->tls,
-		.ops = &ur_receiver_conn_ops,
-		.owner = receiver,
-		.session = make_session_options(receiver),
-		.handshake_us = receiver->options.handshake_ms * UINT64_C(1000),
+	    .loop = &receiver->loop,
+	    .context = receiver->tls,
+	    .ops = &ur_receiver_conn_ops,
+	    .owner = receiver,
+	    .session = make_session_options(receiver),
+	    .handshake_us = receiver->options.handshake_ms * UINT64_C(1000),
 	};
 	struct ur_conn *conn;
 	int error;
@@ -134,8 +134,8 @@ static int on_authenticated(struct ur_conn *conn)
 	for (size_t i = 0; i < count; i++) {
 		const char *name = ur_tls_get_name(conn->tls, i);
 
-		conn->agent = ur_receiver_find_peer(receiver, name,
-						    strlen(name));
+		conn->agent =
+		    ur_receiver_find_peer(receiver, name, strlen(name));
 		if (conn->agent)
 			return 0;
 	}
@@ -165,9 +165,8 @@ static bool agrees(const struct ur_agent_row *row, int64_t offset_us,
 	return apart <= row->offset_error_us + error_us;
 }
 
-static void take_offset(struct uidrecv_receiver *receiver,
-			struct ur_conn *conn, const struct ur_hello *hello,
-			struct ur_agent_row *row)
+static void take_offset(struct uidrecv_receiver *receiver, struct ur_conn *conn,
+			const struct ur_hello *hello, struct ur_agent_row *row)
 {
 	bool is_same_boot = !memcmp(row->offset_boot_id, receiver->boot_id,
 				    sizeof(receiver->boot_id));
@@ -189,8 +188,8 @@ static void take_offset(struct uidrecv_receiver *receiver,
 static int store_hello(struct uidrecv_receiver *receiver, struct ur_conn *conn,
 		       const struct ur_hello *hello, struct ur_peer *peer)
 {
-	struct ur_agent_row row = *ur_store_get_agent_by_id(receiver->store,
-							    peer->id);
+	struct ur_agent_row row =
+	    *ur_store_get_agent_by_id(receiver->store, peer->id);
 	uint64_t forget = hello->acked;
 	int error;
 
@@ -209,8 +208,8 @@ static int store_hello(struct uidrecv_receiver *receiver, struct ur_conn *conn,
 		return error;
 	error = ur_store_put_agent(receiver->store, &row);
 	if (!error)
-		error = ur_store_drop_rejects(receiver->store, peer->id,
-					      forget);
+		error =
+		    ur_store_drop_rejects(receiver->store, peer->id, forget);
 	if (error) {
 		ur_store_abort(receiver->store);
 		return error;
@@ -292,15 +291,15 @@ static void on_update(struct ur_conn *conn, const struct ur_message *message)
 	struct uidrecv_receiver *receiver = get_receiver(conn);
 	struct ur_peer *peer = conn->agent;
 	const struct ur_agent_row *row =
-		ur_store_get_agent_by_id(receiver->store, peer->id);
+	    ur_store_get_agent_by_id(receiver->store, peer->id);
 	struct ur_batch batch = {
-		.peer = peer,
-		.conn = conn,
-		.serial = message->serial,
-		.as_of_us = message->update.as_of_us,
-		.acked = conn->session.acked,
-		.offset_us = row->offset_us,
-		.records_count = message->update.records_count,
+	    .peer = peer,
+	    .conn = conn,
+	    .serial = message->serial,
+	    .as_of_us = message->update.as_of_us,
+	    .acked = conn->session.acked,
+	    .offset_us = row->offset_us,
+	    .records_count = message->update.records_count,
 	};
 
 	if (message->serial <= conn->session.durable) {
@@ -413,9 +412,8 @@ static void log_end(struct uidrecv_receiver *receiver,
 	else
 		ur_log_peer(&receiver->log, UIDRECV_LOG_WARNING,
 			    receiver->loop.now_us, "%s: %s of %s: %s",
-			    conn->peer,
-			    was_open ? "session ended" : "refused", name,
-			    ur_conn_get_error(conn));
+			    conn->peer, was_open ? "session ended" : "refused",
+			    name, ur_conn_get_error(conn));
 }
 
 static void on_ended(struct ur_conn *conn, int error)
@@ -462,8 +460,8 @@ void ur_receiver_resume_all(struct uidrecv_receiver *receiver)
 }
 
 const struct ur_conn_ops ur_receiver_conn_ops = {
-	.authenticated = on_authenticated,
-	.message = on_message,
-	.ended = on_ended,
-	.gone = on_gone,
+    .authenticated = on_authenticated,
+    .message = on_message,
+    .ended = on_ended,
+    .gone = on_gone,
 };

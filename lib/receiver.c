@@ -22,12 +22,12 @@ static int publish_answer(void *user, const struct ur_change *change)
 	struct ur_table *table = ((void **)user)[0];
 	const uint64_t *now_us = ((void **)user)[1];
 	struct ur_table_answer answer = {
-		.address = change->address,
-		.deadline_us = change->deadline_us,
-		.agent = change->agent,
-		.source = change->source,
-		.user_size = change->user_size,
-		.user = change->user,
+	    .address = change->address,
+	    .deadline_us = change->deadline_us,
+	    .agent = change->agent,
+	    .source = change->source,
+	    .user_size = change->user_size,
+	    .user = change->user,
 	};
 
 	return ur_table_put(table, &answer, *now_us);
@@ -41,9 +41,9 @@ static int fill_table(struct uidrecv_receiver *receiver, struct ur_table *table)
 
 	for (uint32_t id = 1; id <= max; id++) {
 		const char *name = ur_store_get_agent_name(receiver->store, id);
-		int error = name ? ur_table_add_agent(table, id, name,
-						      strlen(name))
-				 : 0;
+		int error =
+		    name ? ur_table_add_agent(table, id, name, strlen(name))
+			 : 0;
 
 		if (error)
 			return error;
@@ -55,11 +55,11 @@ int ur_receiver_rebuild_table(struct uidrecv_receiver *receiver)
 {
 	struct ur_store_stats stats;
 	struct ur_table_options options = {
-		.path = receiver->table_path,
-		.mode = receiver->options.table_mode,
-		.group = (gid_t)receiver->options.table_group_plus_1 - 1,
-		.base_us = ur_store_get_base_us(receiver->store),
-		.change_min = ur_receiver_store_now_us(receiver),
+	    .path = receiver->table_path,
+	    .mode = receiver->options.table_mode,
+	    .group = (gid_t)receiver->options.table_group_plus_1 - 1,
+	    .base_us = ur_store_get_base_us(receiver->store),
+	    .change_min = ur_receiver_store_now_us(receiver),
 	};
 	struct ur_table *table;
 	int error;
@@ -140,9 +140,9 @@ int ur_receiver_run_round(struct uidrecv_receiver *receiver)
 void ur_receiver_on_retry(struct ur_timer *timer)
 {
 	struct uidrecv_receiver *receiver =
-		(struct uidrecv_receiver *)((char *)timer -
-					    offsetof(struct uidrecv_receiver,
-						     retry_timer));
+	    (struct uidrecv_receiver *)((char *)timer -
+					offsetof(struct uidrecv_receiver,
+						 retry_timer));
 
 	receiver->retry_is_due = true;
 	ur_loop_wake(&receiver->loop);
@@ -176,9 +176,9 @@ static void keep_house(struct uidrecv_receiver *receiver)
 void ur_receiver_on_second(struct ur_timer *timer)
 {
 	struct uidrecv_receiver *receiver =
-		(struct uidrecv_receiver *)((char *)timer -
-					    offsetof(struct uidrecv_receiver,
-						     second_timer));
+	    (struct uidrecv_receiver *)((char *)timer -
+					offsetof(struct uidrecv_receiver,
+						 second_timer));
 
 	keep_house(receiver);
 	ur_loop_set_timer(&receiver->loop, timer,

@@ -75,10 +75,10 @@ void ur_round_forget(struct ur_round *round, const void *conn)
 static int add_refusal(struct ur_round *round, uint32_t index, uint16_t code)
 {
 	if (round->refusals_count == round->refusals_room) {
-		size_t room = round->refusals_room ? 2 * round->refusals_room
-						   : 256;
-		void *refusals = realloc(round->refusals,
-					 room * sizeof(*round->refusals));
+		size_t room =
+		    round->refusals_room ? 2 * round->refusals_room : 256;
+		void *refusals =
+		    realloc(round->refusals, room * sizeof(*round->refusals));
 
 		if (!refusals)
 			return -ENOMEM;
@@ -86,7 +86,7 @@ static int add_refusal(struct ur_round *round, uint32_t index, uint16_t code)
 		round->refusals_room = room;
 	}
 	round->refusals[round->refusals_count++] =
-		(struct ur_refusal){.index = index, .code = code};
+	    (struct ur_refusal){.index = index, .code = code};
 	return 0;
 }
 
@@ -112,8 +112,8 @@ static int refuse(struct ur_round *round, const struct ur_batch *batch,
 
 	if (error || !batch->serial)
 		return error;
-	return ur_store_put_reject(round->store, batch->peer->id,
-				   batch->serial, index, code);
+	return ur_store_put_reject(round->store, batch->peer->id, batch->serial,
+				   index, code);
 }
 
 static int apply_records(struct ur_round *round, struct ur_batch *batch,
@@ -131,8 +131,8 @@ static int apply_records(struct ur_round *round, struct ur_batch *batch,
 				: apply_record(round, batch, &record, now_us);
 		if (ret > 0) {
 			round->rejected++;
-			ret = refuse(round, batch, records.index,
-				     (uint16_t)ret);
+			ret =
+			    refuse(round, batch, records.index, (uint16_t)ret);
 		} else if (!ret) {
 			round->accepted++;
 		}
@@ -149,7 +149,8 @@ static int apply_batch(struct ur_round *round, struct ur_batch *batch,
 	struct ur_agent_row row;
 	int error = apply_records(round, batch, now_us);
 
-	/* One row per agent and round is enough: the one with the last serial. */
+	/* One row per agent and round is enough: the one with the last serial.
+	 */
 	if (error || !batch->serial || batch->peer->newest != batch)
 		return error;
 	if (batch->acked > batch->peer->dropped) {
@@ -192,18 +193,25 @@ int ur_round_publish(struct ur_round *round, uint64_t now_us)
 
 	while (ur_store_next_change(round->store, &change)) {
 		struct ur_table_answer answer = {
-			.address = change.address,
-			.deadline_us = change.deadline_us,
-			.agent = change.agent,
-			.source = change.source,
-			.user_size = change.user_size,
-			.user = change.user,
+		    .address = change.address,
+		    .deadline_us = change.deadline_us,
+		    .agent = change.agent,
+		    .source = change.source,
+		    .user_size = change.user_size,
+		    .user = change.user,
 		};
 		int error = ur_table_put(*round->table, &answer, now_us);
 
-		/* The rest must still be taken: a rebuild brings it back. */
-		if (error)
-			round->publish_failed = true;
+		if (!error)
+			continue;
+		/*
+		 * Nobody is better than the former user, and taking back never
+		 * fails. The rest is still taken from the store: a rebuild of
+		 * the table brings all of it back.
+		 */
+		answer.user_size = 0;
+		(void)!ur_table_put(*round->table, &answer, now_us);
+		round->publish_failed = true;
 	}
 	return round->publish_failed ? -ENOSPC : 0;
 }

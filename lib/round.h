@@ -18,11 +18,11 @@ struct ur_batch;
 /* An agent on the list, and what the receiver knows of it. */
 struct ur_peer {
 	const struct ur_right *right;
-	uint32_t id; /* in the store; 0: never heard of */
-	void *conn;  /* the connection that speaks for it, or NULL */
+	uint32_t id;	   /* in the store; 0: never heard of */
+	void *conn;	   /* the connection that speaks for it, or NULL */
 	uint64_t heard_us; /* last frame; 0: never */
 	const struct ur_batch *newest; /* of the running round */
-	uint64_t dropped;  /* refusals of serials up to this are forgotten */
+	uint64_t dropped; /* refusals of serials up to this are forgotten */
 	uint64_t records, records_rejected;
 	char software[3 * UR_SOFTWARE_MAX + 1];
 };
@@ -31,7 +31,7 @@ struct ur_peer {
 struct ur_batch {
 	struct ur_batch *next;
 	struct ur_peer *peer;
-	void *conn; /* NULL: it is gone, or there was none */
+	void *conn;	 /* NULL: it is gone, or there was none */
 	uint64_t serial; /* 0: of the host itself, without a session */
 	uint64_t as_of_us;
 	uint64_t acked;
@@ -58,7 +58,7 @@ struct ur_round {
 	struct ur_refusal *refusals;
 	size_t refusals_count, refusals_room;
 	uint64_t accepted, rejected; /* of the running attempt */
-	bool publish_failed; /* the table lacks answers: rebuild it */
+	bool publish_failed;	     /* the table lacks answers: rebuild it */
 	/* A batch is durable and published. */
 	void (*completed)(void *owner, const struct ur_batch *batch,
 			  const struct ur_refusal *refusals);

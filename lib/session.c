@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
 #include <string.h>
 
 #include "session.h"
@@ -17,11 +18,10 @@ static struct ur_clock_echo make_clock(const struct ur_session *session,
 				       uint64_t now_us)
 {
 	struct ur_clock_echo clock = {
-		.now_us = own_clock_us(session, now_us),
-		.echo_us = session->peer_clock_us,
-		.held_us = session->peer_clock_us
-				   ? now_us - session->peer_clock_at_us
-				   : 0,
+	    .now_us = own_clock_us(session, now_us),
+	    .echo_us = session->peer_clock_us,
+	    .held_us =
+		session->peer_clock_us ? now_us - session->peer_clock_at_us : 0,
 	};
 
 	return clock;
@@ -38,18 +38,18 @@ static void queue_hello(struct ur_session *session, uint64_t now_us)
 {
 	const struct ur_session_options *options = &session->options;
 	struct ur_hello hello = {
-		.version_min = UR_PROTOCOL_VERSION,
-		.version_max = UR_PROTOCOL_VERSION,
-		.role = (uint8_t)options->role,
-		.hold_min_s = options->hold_min_s,
-		.hold_max_s = options->hold_max_s,
-		.frame_max = options->frame_max,
-		.software = {options->software, strlen(options->software)},
-		.clock = make_clock(session, now_us),
-		.session_id = options->session_id,
-		.replay_first = options->replay_first,
-		.replay_last = options->replay_last,
-		.acked = options->acked,
+	    .version_min = UR_PROTOCOL_VERSION,
+	    .version_max = UR_PROTOCOL_VERSION,
+	    .role = (uint8_t)options->role,
+	    .hold_min_s = options->hold_min_s,
+	    .hold_max_s = options->hold_max_s,
+	    .frame_max = options->frame_max,
+	    .software = {options->software, strlen(options->software)},
+	    .clock = make_clock(session, now_us),
+	    .session_id = options->session_id,
+	    .replay_first = options->replay_first,
+	    .replay_last = options->replay_last,
+	    .acked = options->acked,
 	};
 
 	ur_hello_encode(&session->out, &hello);
@@ -60,14 +60,14 @@ void ur_session_init(struct ur_session *session,
 		     const struct ur_session_options *options, uint64_t now_us)
 {
 	*session = (struct ur_session){
-		.options = *options,
-		.state = UR_SESSION_WAIT_HELLO,
-		.begun_us = now_us,
-		.heard_us = now_us,
-		.sent_us = now_us,
-		.acked = options->acked,
-		.acked_reported = options->acked,
-		.peer_version_max = UR_PROTOCOL_VERSION,
+	    .options = *options,
+	    .state = UR_SESSION_WAIT_HELLO,
+	    .begun_us = now_us,
+	    .heard_us = now_us,
+	    .sent_us = now_us,
+	    .acked = options->acked,
+	    .acked_reported = options->acked,
+	    .peer_version_max = UR_PROTOCOL_VERSION,
 	};
 	if (!session->options.software)
 		session->options.software = "";
@@ -129,8 +129,8 @@ static uint16_t agree_hold(const struct ur_session *session,
 			   const struct ur_hello *hello)
 {
 	uint16_t max = session->options.hold_max_s < hello->hold_max_s
-			       ? session->options.hold_max_s
-			       : hello->hold_max_s;
+			   ? session->options.hold_max_s
+			   : hello->hold_max_s;
 
 	if (max < session->options.hold_min_s || max < hello->hold_min_s)
 		return 0;
@@ -178,10 +178,10 @@ void ur_session_accept(struct ur_session *session, uint64_t durable,
 		       uint64_t now_us)
 {
 	struct ur_ready ready = {
-		.version = UR_PROTOCOL_VERSION,
-		.hold_time_s = (uint16_t)(session->hold_us / SECOND_US),
-		.durable = durable,
-		.window = session->options.window,
+	    .version = UR_PROTOCOL_VERSION,
+	    .hold_time_s = (uint16_t)(session->hold_us / SECOND_US),
+	    .durable = durable,
+	    .window = session->options.window,
 	};
 
 	if (session->state != UR_SESSION_DECIDING)
@@ -315,8 +315,8 @@ static int run_fsm(struct ur_session *session, const struct ur_frame *frame,
 		break;
 	case UR_SESSION_OPEN:
 		if (message->type == UR_KEEPALIVE)
-			return on_keepalive(session, frame,
-					    &message->keepalive, now_us);
+			return on_keepalive(session, frame, &message->keepalive,
+					    now_us);
 		if (is_sink && message->type == UR_UPDATE)
 			return on_update(session, frame, message, now_us);
 		if (!is_sink &&
@@ -401,8 +401,7 @@ void ur_session_update(struct ur_session *session, const uint8_t *frame,
 		return;
 	ur_buf_bytes(&session->out, frame, size);
 	if (session->acked != session->acked_reported) {
-		ur_tlv_u64_encode(&session->out, UR_TLV_ACKED, session->acked);
-		ur_frame_end(&session->out, begun);
+		ur_update_add_acked(&session->out, begun, session->acked);
 		session->acked_reported = session->acked;
 	}
 	ur_reading_init(&reading, frame + 8, 8);
@@ -439,15 +438,15 @@ int ur_session_tick(struct ur_session *session, uint64_t now_us)
 	if (session->state == UR_SESSION_CLOSED)
 		return session->error;
 	if (now_us >= silence_us(session)) {
-		close_with(session, UIDRECV_E_HOLD, UIDRECV_BYE_HOLD_TIME,
-			   NULL, NULL, now_us);
+		close_with(session, UIDRECV_E_HOLD, UIDRECV_BYE_HOLD_TIME, NULL,
+			   NULL, now_us);
 		return session->error;
 	}
 	if (now_us >= keepalive_us(session)) {
 		struct ur_keepalive keepalive = {
-			.clock = make_clock(session, now_us),
-			.acked = session->acked,
-			.has_acked = session->options.role == UR_SOURCE,
+		    .clock = make_clock(session, now_us),
+		    .acked = session->acked,
+		    .has_acked = session->options.role == UR_SOURCE,
 		};
 
 		ur_keepalive_encode(&session->out, &keepalive);
@@ -494,6 +493,7 @@ void ur_session_measure(const struct ur_session *session,
 			trip = away - hello->clock.held_us;
 	}
 	/* Both are checked to be at most 2^62, so this cannot overflow. */
-	*ret_offset_us = (int64_t)(at - trip / 2) - (int64_t)hello->clock.now_us;
+	*ret_offset_us =
+	    (int64_t)(at - trip / 2) - (int64_t)hello->clock.now_us;
 	*ret_error_us = trip / 2;
 }

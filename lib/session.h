@@ -34,22 +34,22 @@ enum ur_session_state {
 struct ur_session {
 	struct ur_session_options options;
 	enum ur_session_state state;
-	int error;         /* sticky; why it is closed */
+	int error;	   /* sticky; why it is closed */
 	uint16_t bye_sent; /* codes; 0: none */
 	uint16_t bye_received;
 	struct ur_framer framer;
 	struct ur_buf out;
 
 	uint64_t begun_us, heard_us, sent_us; /* now_us of the last frames */
-	uint64_t hold_us; /* as agreed, once open */
+	uint64_t hold_us;		      /* as agreed, once open */
 	uint64_t peer_clock_us, peer_clock_at_us; /* for the echo */
 	uint32_t peer_frame_max;
 	uint8_t peer_version_max;
 
 	uint64_t durable; /* as READY said */
 	uint32_t window;
-	uint64_t serial;  /* last UPDATE received or sent; 0: none yet */
-	uint64_t acked;   /* sink: as reported; source: as received */
+	uint64_t serial;	 /* last UPDATE received or sent; 0: none yet */
+	uint64_t acked;		 /* sink: as reported; source: as received */
 	uint64_t acked_reported; /* source: what the sink knows */
 	uint64_t peer_replay_first;
 };
@@ -94,7 +94,6 @@ void ur_session_reject(struct ur_session *session, uint64_t serial,
  * UR_UPDATE_SPARE bytes less than the peer's limit; ACKED is added when the
  * sink does not know it yet.
  */
-#define UR_UPDATE_SPARE 12
 void ur_session_update(struct ur_session *session, const uint8_t *frame,
 		       size_t size, uint64_t now_us);
 

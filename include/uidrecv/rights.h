@@ -20,7 +20,7 @@ struct uidrecv_rights;
 enum uidrecv_allow {
 	UIDRECV_ALLOW_LOOPBACK = 1 << 0,   /* 127.0.0.0/8, ::1 */
 	UIDRECV_ALLOW_LINK_LOCAL = 1 << 1, /* 169.254.0.0/16, fe80::/10 */
-	UIDRECV_ALLOW_NEVER = 1 << 2,      /* lifetimes that never end */
+	UIDRECV_ALLOW_NEVER = 1 << 2,	   /* lifetimes that never end */
 	UIDRECV_ALLOW_MULTI_USER = 1 << 3, /* multi-user systems */
 };
 
@@ -57,16 +57,16 @@ struct uidrecv_agent_rights {
 	 */
 	const char *const *domains;
 	size_t domains_count;
-	uint32_t priority;       /* the greater wins; default 0 */
+	uint32_t priority; /* the greater wins; default 0 */
 	/*
 	 * The lifetime of mappings that come without, and the longest that
 	 * ends. UIDRECV_LIFETIME_NEVER is neither: an agent that is allowed it
 	 * says so with each mapping.
 	 */
-	uint32_t lifetime_s;     /* 0: 2700, or lifetime_max_s if less */
+	uint32_t lifetime_s;	 /* 0: 2700, or lifetime_max_s if less */
 	uint32_t lifetime_max_s; /* 0: 86400 (a day), or lifetime_s if more */
-	uint32_t allow;          /* bits of enum uidrecv_allow */
-	uint64_t mappings_max;   /* 0: 1,000,000 */
+	uint32_t allow;		 /* bits of enum uidrecv_allow */
+	uint64_t mappings_max;	 /* 0: 1,000,000 */
 };
 
 /**
@@ -79,8 +79,8 @@ struct uidrecv_agent_rights {
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_rights_new(struct uidrecv_rights **ret_rights);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_rights_new(
+    struct uidrecv_rights **ret_rights);
 
 /**
  * Frees a list.
@@ -112,9 +112,8 @@ UIDRECV_API void uidrecv_rights_free(struct uidrecv_rights *rights);
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_rights_add(struct uidrecv_rights *rights,
-		   const struct uidrecv_agent_rights *agent);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_rights_add(
+    struct uidrecv_rights *rights, const struct uidrecv_agent_rights *agent);
 
 /**
  * Adds the agents of a text, such as the file of `uidrecvd --agents`.
@@ -142,9 +141,9 @@ uidrecv_rights_add(struct uidrecv_rights *rights,
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_rights_parse(struct uidrecv_rights *rights, const char *text,
-		     size_t text_size, char *error, size_t error_size);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_rights_parse(
+    struct uidrecv_rights *rights, const char *text, size_t text_size,
+    char *error, size_t error_size);
 
 /**
  * Adds the agents of a file, as uidrecv_rights_parse().
@@ -158,9 +157,9 @@ uidrecv_rights_parse(struct uidrecv_rights *rights, const char *text,
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_rights_load(struct uidrecv_rights *rights, const char *path,
-		    char *error, size_t error_size);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_rights_load(
+    struct uidrecv_rights *rights, const char *path, char *error,
+    size_t error_size);
 
 /**
  * Counts the agents on a list.
