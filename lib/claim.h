@@ -56,7 +56,7 @@ struct ur_statement {
 	uint64_t as_of_us;
 	uint64_t token;
 	uint32_t lifetime_s; /* REFRESH: 0 keeps what the claim has */
-	uint16_t op;         /* enum uidrecv_op */
+	uint16_t op;	     /* enum uidrecv_op */
 	uint8_t source;
 	bool has_token;
 	uint8_t user_size;

@@ -186,3 +186,9 @@ void ur_update_end(struct ur_update_writer *writer)
 {
 	ur_frame_end(writer->buf, writer->begun);
 }
+
+void ur_update_add_acked(struct ur_buf *buf, size_t begun, uint64_t acked)
+{
+	put_u64(buf, UR_TLV_ACKED, acked);
+	ur_frame_end(buf, begun);
+}

@@ -184,6 +184,13 @@ bool ur_update_add(struct ur_update_writer *writer,
 		   const struct uidrecv_record *record);
 void ur_update_end(struct ur_update_writer *writer);
 
+/*
+ * Adds ACKED to a whole UPDATE that has none; it begins at begun and is the
+ * last in buf. The body gets UR_UPDATE_SPARE bytes longer.
+ */
+#define UR_UPDATE_SPARE 12
+void ur_update_add_acked(struct ur_buf *buf, size_t begun, uint64_t acked);
+
 /* The bytes that a record takes in an UPDATE. */
 size_t ur_record_encoded_size(const struct uidrecv_record *record);
 
