@@ -69,18 +69,21 @@ struct uidrecv_mapping {
  * Opens a table for lookups.
  *
  * The reader follows the table by itself: when the receiver replaces the file
- * (it grows, or the receiver was restarted), the next lookup uses the new one.
+ * (it grows, or the receiver was restarted), the next lookup uses the new one,
+ * also after chdir() and chroot(), and after a change of user if the new user
+ * may read it. A reader that cannot move goes on with what it has.
  *
  * @param ret_reader  Written only on success; close with
  *                    uidrecv_reader_close().
  * @param path        The table file, such as DIR/table of the receiver's
- *                    store directory. Copied.
+ *                    store directory; not a symbolic link. Copied.
  * @param options     NULL: the defaults.
  *
  * @return 0, or
  *         -EINVAL            an argument is NULL or options->size is wrong;
  *         UIDRECV_E_ABI      see there;
- *         -ENOENT, -EACCES or another errno of open() or mmap();
+ *         -ENOENT, -EACCES or another errno of open() or mmap(); -ELOOP: a
+ *                            symbolic link;
  *         -ENOMEM            no memory;
  *         UIDRECV_E_TABLE    not a table, or damaged;
  *         UIDRECV_E_TABLE_VERSION  of another version of the library;
@@ -124,8 +127,8 @@ UIDRECV_API uint64_t uidrecv_now_us(void);
  * @param reader       Not NULL.
  * @param query        What is asked.
  * @param now_us       uidrecv_now_us(), or 0: the function reads the clock.
- * @param ret_mapping  Written only when 1 is returned, and of the strings only
- *                     as much as they are long.
+ * @param ret_mapping  Written only when 1 is returned. Not cleared: what is
+ *                     behind the strings' zeros is undefined.
  *
  * @return 1 if somebody is known there (see ret_mapping->answer), 0 if not, or
  *         -EINVAL          an argument is NULL;
@@ -186,7 +189,9 @@ struct uidrecv_cursor {
  *         UIDRECV_E_TABLE          the table is damaged at this place; the
  *                                  next call goes on behind it;
  *         UIDRECV_E_TABLE_CHANGED  the table was replaced: zero the cursor and
- *                                  start again.
+ *                                  start again;
+ *         -EAGAIN                  the entry changed each of 64 times that it
+ *                                  was read; the next call tries it again.
  *
  * @since 0.1
  */

@@ -68,8 +68,10 @@ struct uidrecv_receiver_options {
 	}
 
 /**
- * Opens the store, publishes the table, and makes a receiver that listens
- * nowhere yet and knows no agent.
+ * Opens the store and makes a receiver that listens nowhere yet. Give it the
+ * list of agents next: the table is published with the first list, so that
+ * after a restart readers move from the former receiver's answers to the same
+ * answers, and never see an empty table in between.
  *
  * @param ret_receiver  Written only on success; free with
  *                      uidrecv_receiver_free().
@@ -143,15 +145,17 @@ UIDRECV_API UIDRECV_MUST_CHECK int
 uidrecv_receiver_listen_fd(struct uidrecv_receiver *receiver, int fd);
 
 /**
- * Replaces the list of agents. Sessions of agents that are gone are ended,
+ * Gives, or replaces, the list of agents, and publishes the table. Sessions of agents that are gone are ended,
  * and claims that are no longer allowed are dropped, before it returns; this
  * walks the whole store.
  *
  * @param receiver  Not NULL.
  * @param rights    Copied. NULL: the empty list.
  *
- * @return 0, -EINVAL, -ENOMEM, or an error of the store; then the old list is
- *         in force.
+ * @return 0; -EINVAL, -ENOMEM, or an error of the store: the old list is in
+ *         force; or an error of the table's file (-ENOSPC, -EACCES, ...): the
+ *         new list is in force, the old table stays in place, and dispatch
+ *         goes on trying.
  *
  * @since 0.1
  */
