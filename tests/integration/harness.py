@@ -37,8 +37,8 @@ def build_root():
     for place in map(pathlib.Path, places):
         if (place / 'examples' / 'uidrecvd').exists():
             return place
-    raise SystemExit(f'no programs in {" or ".join(map(str, places))}: build '
-                     'them first, or set BUILD_ROOT')
+    raise RuntimeError(f'no programs in {" or ".join(map(str, places))}: build '
+                       'them first, or set BUILD_ROOT')
 
 
 def program(name):

@@ -133,7 +133,7 @@ class Conformance(harness.StageTest):
             def check(agent):
                 agent.say('map 10.0.0.1 before', line, 'map 10.0.0.2 after')
                 self.assertEqual(agent.end(), 2, (line, agent.err.lines))
-                self.assertIn('line 2', agent.err.lines[-1])
+                self.assertIn('line 2', '\n'.join(agent.err.lines))
                 self.assertEqual(self.stage.everybody(),
                                  {'10.0.0.1': 'before'}, line)
             self.each(check)

@@ -10,6 +10,7 @@ import os
 import pathlib
 import random
 import subprocess
+import sys
 import time
 import unittest
 
@@ -154,7 +155,7 @@ class Generated(harness.StageTest):
         feed.end()
         print(f'{len(events)} events, {feed.records} records: the first '
               f'{STEPWISE} in {stepped - started:.1f} s, the rest in '
-              f'{time.monotonic() - stepped:.1f} s')
+              f'{time.monotonic() - stepped:.1f} s', file=sys.stderr)
 
 
 if __name__ == '__main__':
