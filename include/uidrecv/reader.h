@@ -41,9 +41,9 @@ struct uidrecv_query {
 
 /** The kind of an answer. */
 enum uidrecv_answer {
-	UIDRECV_ANSWER_USER = 1,          /* user says who it is */
-	UIDRECV_ANSWER_UNKNOWN_PORT = 2,  /* multi-user, nobody's port */
-	UIDRECV_ANSWER_NO_PORT = 3,       /* multi-user, asked without a port */
+	UIDRECV_ANSWER_USER = 1,	 /* user says who it is */
+	UIDRECV_ANSWER_UNKNOWN_PORT = 2, /* multi-user, nobody's port */
+	UIDRECV_ANSWER_NO_PORT = 3,	 /* multi-user, asked without a port */
 };
 
 /** One answer. Holds no pointers; strings are zero-terminated. */
@@ -57,8 +57,8 @@ struct uidrecv_mapping {
 	uint64_t change;
 	/* How long it lives on, in milliseconds; UINT64_MAX: for ever. */
 	uint64_t expires_in_ms;
-	uint8_t answer; /* enum uidrecv_answer */
-	uint8_t source; /* enum uidrecv_source */
+	uint8_t answer;	    /* enum uidrecv_answer */
+	uint8_t source;	    /* enum uidrecv_source */
 	uint8_t user_size;  /* bytes in user, without the zero */
 	uint8_t agent_size; /* bytes in agent, without the zero */
 	char user[UIDRECV_NAME_MAX + 1];
@@ -94,9 +94,9 @@ struct uidrecv_mapping {
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_reader_open(struct uidrecv_reader **ret_reader, const char *path,
-		    const struct uidrecv_reader_options *options);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_reader_open(
+    struct uidrecv_reader **ret_reader, const char *path,
+    const struct uidrecv_reader_options *options);
 
 /**
  * Closes a reader.
@@ -138,10 +138,9 @@ UIDRECV_API uint64_t uidrecv_now_us(void);
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_reader_lookup(struct uidrecv_reader *reader,
-		      const struct uidrecv_query *query, uint64_t now_us,
-		      struct uidrecv_mapping *ret_mapping);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_reader_lookup(
+    struct uidrecv_reader *reader, const struct uidrecv_query *query,
+    uint64_t now_us, struct uidrecv_mapping *ret_mapping);
 
 /**
  * Looks up many addresses; faster than one by one, for the memory accesses of
@@ -160,12 +159,10 @@ uidrecv_reader_lookup(struct uidrecv_reader *reader,
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_reader_lookup_bulk(struct uidrecv_reader *reader,
-			   const struct uidrecv_query *queries, size_t count,
-			   uint64_t now_us,
-			   struct uidrecv_mapping *ret_mappings,
-			   int *ret_results);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_reader_lookup_bulk(
+    struct uidrecv_reader *reader, const struct uidrecv_query *queries,
+    size_t count, uint64_t now_us, struct uidrecv_mapping *ret_mappings,
+    int *ret_results);
 
 /** A place in an iteration. All zero: the beginning. */
 struct uidrecv_cursor {
@@ -195,10 +192,9 @@ struct uidrecv_cursor {
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_reader_next(struct uidrecv_reader *reader,
-		    struct uidrecv_cursor *cursor, uint64_t now_us,
-		    struct uidrecv_mapping *ret_mapping);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_reader_next(
+    struct uidrecv_reader *reader, struct uidrecv_cursor *cursor,
+    uint64_t now_us, struct uidrecv_mapping *ret_mapping);
 
 /** What a reader knows of the table and of the receiver. */
 struct uidrecv_reader_status {
@@ -224,9 +220,9 @@ struct uidrecv_reader_status {
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_reader_get_status(struct uidrecv_reader *reader, uint64_t now_us,
-			  struct uidrecv_reader_status *ret_status);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_reader_get_status(
+    struct uidrecv_reader *reader, uint64_t now_us,
+    struct uidrecv_reader_status *ret_status);
 
 #ifdef __cplusplus
 }

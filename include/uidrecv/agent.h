@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The agent's side: connects to a receiver, sends mappings, knows what is
+ * acknowledged and what is refused, and goes on by itself after a lost
+ * connection.
+ *
+ * Threads: one thread at a time per agent; different agents are independent.
+ * After fork() only the parent may use it.
+ */
+#ifndef UIDRECV_AGENT_H
+#define UIDRECV_AGENT_H
+
+#include <uidrecv/record.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct uidrecv_agent;
+
+/**
+ * Options of an agent. Zero is the default in every field. Strings are copied.
+ */
+struct uidrecv_agent_options {
+	size_t size; /* sizeof(struct uidrecv_agent_options) */
+
+	/*
+	 * The receiver: "HOST:PORT" or "[IPV6]:PORT". A host name is resolved
+	 * with getaddrinfo(), which may block, at each attempt.
+	 */
+	const char *receiver;
+	/*
+	 * The SAN (DNS, URI or IP address) that the receiver's certificate
+	 * must have. NULL: the HOST of receiver.
+	 */
+	const char *receiver_name;
+	const char *cert_path; /* PEM: this agent's certificate and chain */
+	const char *key_path;  /* PEM: its key */
+	const char *ca_path;   /* PEM: the authorities that sign receivers */
+	const char *crl_path;  /* NULL: revocation is not checked */
+
+	uidrecv_log_fn log; /* NULL: silent */
+	void *log_user;
+
+	const char *software;	  /* for the receiver's status; NULL: ours */
+	uint64_t queue_max_bytes; /* unacknowledged records; 0: 64 MiB */
+	uint32_t batch_max;	  /* records in an UPDATE, to 1,024; 0: 1,024 */
+	uint32_t hold_min_s;	  /* 0: 3 */
+	uint32_t hold_max_s;	  /* 0: 300 */
+	uint32_t connect_ms;	  /* until READY; 0: 10,000 */
+	bool retry_refused; /* go on, once a minute, after a final refusal */
+};
+#define UIDRECV_AGENT_OPTIONS_INIT                                             \
+	{                                                                      \
+		.size = sizeof(struct uidrecv_agent_options)                   \
+	}
+
+/**
+ * Makes an agent; it begins to connect with the first dispatch.
+ *
+ * @param ret_agent   Written only on success; free with uidrecv_agent_free().
+ * @param options     receiver, cert_path, key_path and ca_path must be given.
+ * @param error       Room for a message that says what, where and what to do,
+ *                    or NULL; written only on failure.
+ * @param error_size  The room in bytes.
+ *
+ * @return 0, -EINVAL, -ENOMEM, UIDRECV_E_ABI, UIDRECV_E_CREDENTIALS, or
+ *         another errno.
+ *
+ * @since 0.1
+ */
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_new(
+    struct uidrecv_agent **ret_agent,
+    const struct uidrecv_agent_options *options, char *error,
+    size_t error_size);
+
+/**
+ * Closes the connection and frees the agent with all that is queued.
+ *
+ * @param agent  NULL: nothing happens.
+ *
+ * @since 0.1
+ */
+UIDRECV_API void uidrecv_agent_free(struct uidrecv_agent *agent);
+
+/**
+ * The clock of uidrecv_record's event times: microseconds near those since
+ * 1970, which never step while the agent lives.
+ *
+ * @param agent  Not NULL.
+ *
+ * @return Microseconds.
+ *
+ * @since 0.1
+ */
+UIDRECV_API uint64_t uidrecv_agent_now_us(const struct uidrecv_agent *agent);
+
+/**
+ * Queues a record. It is vouched for as of now, and is sent with the next
+ * dispatch, together with others. It is kept, and sent again on a new
+ * connection, until the receiver has acknowledged it.
+ *
+ * @param agent       Not NULL.
+ * @param record      Copied.
+ * @param ret_ticket  The record's number: 1, 2, 3, ... Written only on
+ *                    success. NULL: not wanted.
+ *
+ * @return 0, or
+ *         -EINVAL          op, lifetime or user_size is wrong;
+ *         UIDRECV_E_FULL   queue_max_bytes are waiting: dispatch until an ACK
+ *                          makes room;
+ *         UIDRECV_E_REFUSED  the receiver refuses this agent for good;
+ *         UIDRECV_E_FORKED, -ENOMEM.
+ *
+ * @since 0.1
+ */
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_queue(
+    struct uidrecv_agent *agent, const struct uidrecv_record *record,
+    uint64_t *ret_ticket);
+
+/**
+ * The file descriptor to poll for reading; call uidrecv_agent_dispatch() when
+ * it is readable, and after queuing. Timers are inside.
+ *
+ * @param agent  Not NULL.
+ *
+ * @return The descriptor, or -EINVAL.
+ *
+ * @since 0.1
+ */
+UIDRECV_API int uidrecv_agent_get_fd(const struct uidrecv_agent *agent);
+
+/**
+ * Does what is to be done now: connects, reads, writes, tries again. Blocks
+ * only to resolve a host name.
+ *
+ * @param agent  Not NULL.
+ *
+ * @return 0; -ESHUTDOWN when a finish is complete; UIDRECV_E_REFUSED after a
+ *         final refusal, unless retry_refused; UIDRECV_E_FORKED; -EINVAL.
+ *
+ * @since 0.1
+ */
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_dispatch(
+    struct uidrecv_agent *agent);
+
+/** What happened. */
+enum uidrecv_agent_event_type {
+	UIDRECV_AGENT_CONNECTED = 1, /* READY; also after a lost connection */
+	UIDRECV_AGENT_LOST,	/* error says why; it tries again by itself */
+	UIDRECV_AGENT_REFUSED,	/* for good: error, code, text */
+	UIDRECV_AGENT_ACKED,	/* all up to serial and ticket are durable */
+	UIDRECV_AGENT_REJECTED, /* one record: ticket, code, text */
+};
+
+struct uidrecv_agent_event {
+	uint8_t type;	 /* enum uidrecv_agent_event_type */
+	int error;	 /* LOST, REFUSED: a negative error */
+	uint16_t code;	 /* REJECTED: enum uidrecv_reject; LOST and REFUSED: the
+			    enum uidrecv_bye that was received, or 0 */
+	uint64_t serial; /* ACKED, REJECTED */
+	uint64_t ticket; /* ACKED: the last; REJECTED: the one */
+	char text[256];	 /* for a person; escaped */
+};
+
+/**
+ * Takes the next event. REJECTED events of a serial come before the ACKED that
+ * covers it. Take all after each dispatch: until then they use memory.
+ *
+ * @param agent      Not NULL.
+ * @param ret_event  Written only when 1 is returned.
+ *
+ * @return 1 or 0, or -EINVAL.
+ *
+ * @since 0.1
+ */
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_next_event(
+    struct uidrecv_agent *agent, struct uidrecv_agent_event *ret_event);
+
+/**
+ * Asks the agent to end: when all that is queued is acknowledged, it says BYE,
+ * closes, and dispatch returns -ESHUTDOWN. Nothing can be queued any more.
+ *
+ * @param agent  Not NULL.
+ *
+ * @since 0.1
+ */
+UIDRECV_API void uidrecv_agent_finish(struct uidrecv_agent *agent);
+
+/** Counters since uidrecv_agent_new(). New fields come at the end. */
+struct uidrecv_agent_counters {
+	size_t size; /* set by the caller: sizeof *counters */
+	bool is_connected;
+	uint64_t attempts;	 /* connections tried */
+	uint64_t connects;	 /* READYs */
+	uint64_t queued_bytes;	 /* not yet acknowledged */
+	uint64_t queued_records; /* not yet acknowledged */
+	uint64_t last_serial;	 /* sent or ready to be sent */
+	uint64_t acked_serial;
+	uint64_t retry_ms; /* until the next attempt, if waiting */
+};
+
+/**
+ * Reads the counters.
+ *
+ * @param agent         Not NULL.
+ * @param ret_counters  Its size must be set; as much as fits is written.
+ *
+ * @return 0 or -EINVAL.
+ *
+ * @since 0.1
+ */
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_get_counters(
+    const struct uidrecv_agent *agent,
+    struct uidrecv_agent_counters *ret_counters);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

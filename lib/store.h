@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The durable store: every agent's claims, in LMDB. One process, one thread.
+ * The only file that includes <lmdb.h> is store.c and what it is split into.
+ *
+ * Work happens in rounds: begin, apply and put_agent any number of times,
+ * commit. Nothing of a round is durable before commit returned 0; after any
+ * error in between, commit fails with it and nothing of the round has
+ * happened (memory included). What a round changed is listed by
+ * ur_store_next_change() after the commit.
+ */
+#ifndef UR_STORE_H
+#define UR_STORE_H
+
+#include <stdint.h>
+
+#include "claim.h"
+
+struct ur_store;
+
+#define UR_SUPERSEDED_MAX 8
+
+struct ur_store_options {
+	const char *directory; /* made with mode 0711 if missing */
+	uint64_t map_bytes;    /* of a new store; 0: 8 GiB (sparse) */
+	uint64_t boot_us;      /* CLOCK_BOOTTIME */
+	uint64_t wall_us;
+	uint8_t boot_id[16];
+};
+
+/* What is kept of an agent. */
+struct ur_agent_row {
+	uint32_t id;	     /* from 1; never reused */
+	uint32_t epoch;	     /* of its claims */
+	uint64_t session_id; /* 0: none yet */
+	uint64_t durable;    /* last serial of that session */
+	int64_t offset_us;   /* its clock to the store's time */
+	uint64_t offset_error_us;
+	uint8_t offset_boot_id[16]; /* the boot it was measured in */
+	uint64_t superseded[UR_SUPERSEDED_MAX]; /* newest first; 0: none */
+	uint64_t claims; /* in the store, dead ones included until collected */
+};
+
+/*
+ * Opens DIR/store, or makes it.
+ *
+ * Returns 0, -errno, UIDRECV_E_STORE (something else lies there),
+ * _STORE_DAMAGED, _STORE_SCHEMA, _STORE_BUSY, _STORE_OWNER.
+ */
+int ur_store_open(struct ur_store **ret_store,
+		  const struct ur_store_options *options);
+void ur_store_close(struct ur_store *store);
+
+/* Store time = CLOCK_BOOTTIME + base; fixed while the store is open. */
+uint64_t ur_store_get_base_us(const struct ur_store *store);
+
+/* The ranks are the caller's and must live until the next call. */
+void ur_store_set_ranks(struct ur_store *store, struct ur_ranks ranks);
+
+/*
+ * Finds an agent's row by name, or by id; NULL if there is none. Valid until
+ * the next ur_store_add_agent(); changed only by the store.
+ */
+const struct ur_agent_row *ur_store_get_agent(const struct ur_store *store,
+					      const char *name,
+					      size_t name_size);
+const struct ur_agent_row *ur_store_get_agent_by_id(
+    const struct ur_store *store, uint32_t id);
+const char *ur_store_get_agent_name(const struct ur_store *store, uint32_t id);
+uint32_t ur_store_get_agent_id_max(const struct ur_store *store);
+
+/* Makes a row for a new name, in a round of its own. */
+int ur_store_add_agent(struct ur_store *store, const char *name,
+		       size_t name_size, uint64_t now_us,
+		       const struct ur_agent_row **ret_row);
+
+int ur_store_begin(struct ur_store *store);
+
+/* Replaces an agent's row; id and claims stay what they are. */
+int ur_store_put_agent(struct ur_store *store, const struct ur_agent_row *row);
+
+/*
+ * Applies a statement. Returns 0, a positive enum uidrecv_reject (QUOTA by
+ * mappings_max living claims, STORE_FULL, NOT_FOUND), or a negative error of
+ * the round.
+ */
+int ur_store_apply(struct ur_store *store, uint32_t agent,
+		   uint64_t mappings_max, const struct ur_statement *statement,
+		   uint64_t now_us);
+
+/* Keeps a refusal until the agent has reported the ACK. */
+int ur_store_put_reject(struct ur_store *store, uint32_t agent, uint64_t serial,
+			uint32_t index, uint16_t code);
+
+/* Forgets the refusals of serials up to this one. */
+int ur_store_drop_rejects(struct ur_store *store, uint32_t agent,
+			  uint64_t serial);
+
+/*
+ * Ends the round. 0, or an error: -ENOSPC, -EIO, UIDRECV_E_STORE_FULL, ...;
+ * the store reopens LMDB by itself where that is needed (MDB_PANIC), so the
+ * caller may try the same round again.
+ */
+int ur_store_commit(struct ur_store *store, uint64_t now_us, uint64_t wall_us);
+void ur_store_abort(struct ur_store *store);
+
+/* Calls back for each kept refusal of a serial, in order of index. */
+int ur_store_each_reject(
+    struct ur_store *store, uint32_t agent, uint64_t serial,
+    void (*each)(void *user, uint32_t index, uint16_t code), void *user);
+
+/* What an address answers now. user_size 0: nobody. */
+struct ur_change {
+	struct uidrecv_address address;
+	uint64_t deadline_us;
+	uint32_t agent;
+	uint8_t source;
+	uint8_t user_size;
+	const char *user;
+};
+
+/*
+ * Takes the next answer that a commit, ur_store_settle() or
+ * ur_store_restrict() changed. Of one address the last one listed is right.
+ * Returns 1 or 0. The user is valid until the next call into the store.
+ */
+int ur_store_next_change(struct ur_store *store, struct ur_change *ret_change);
+
+/*
+ * Contended addresses whose answer has ended: lists the runner-up. Call it
+ * every second.
+ */
+int ur_store_settle(struct ur_store *store, uint64_t now_us);
+
+/* Calls back with the answer of every address that has one. */
+int ur_store_scan(struct ur_store *store, uint64_t now_us,
+		  int (*each)(void *user, const struct ur_change *answer),
+		  void *user);
+
+/*
+ * Collects the dead of up to max_rows addresses, from where the last call
+ * ended, in a round of its own. Returns how many claims and markers went.
+ */
+int ur_store_collect(struct ur_store *store, size_t max_rows, uint64_t now_us,
+		     uint64_t wall_us);
+
+/*
+ * Drops the claims that keep() refuses, after a change of the list of agents;
+ * in rounds of its own. The changes are listed.
+ */
+int ur_store_restrict(struct ur_store *store, uint64_t now_us, uint64_t wall_us,
+		      bool (*keep)(void *user, uint32_t agent,
+				   struct uidrecv_address address,
+				   const struct ur_claim *claim),
+		      void *user);
+
+/* Writes the store's time if 10 seconds passed since it was last written. */
+int ur_store_tick(struct ur_store *store, uint64_t now_us, uint64_t wall_us);
+
+struct ur_store_stats {
+	uint64_t addresses; /* with a cell */
+	uint64_t claims;    /* dead ones included until collected */
+	uint64_t commits;
+	uint64_t used_bytes, map_bytes;
+	uint64_t contended; /* addresses that are watched */
+};
+void ur_store_get_stats(const struct ur_store *store,
+			struct ur_store_stats *ret_stats);
+
+#endif
