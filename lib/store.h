@@ -30,11 +30,11 @@ struct ur_store_options {
 
 /* What is kept of an agent. */
 struct ur_agent_row {
-	uint32_t id;          /* from 1; never reused */
-	uint32_t epoch;       /* of its claims */
-	uint64_t session_id;  /* 0: none yet */
-	uint64_t durable;     /* last serial of that session */
-	int64_t offset_us;    /* its clock to the store's time */
+	uint32_t id;	     /* from 1; never reused */
+	uint32_t epoch;	     /* of its claims */
+	uint64_t session_id; /* 0: none yet */
+	uint64_t durable;    /* last serial of that session */
+	int64_t offset_us;   /* its clock to the store's time */
 	uint64_t offset_error_us;
 	uint8_t offset_boot_id[16]; /* the boot it was measured in */
 	uint64_t superseded[UR_SUPERSEDED_MAX]; /* newest first; 0: none */
@@ -64,8 +64,8 @@ void ur_store_set_ranks(struct ur_store *store, struct ur_ranks ranks);
 const struct ur_agent_row *ur_store_get_agent(const struct ur_store *store,
 					      const char *name,
 					      size_t name_size);
-const struct ur_agent_row *ur_store_get_agent_by_id(const struct ur_store *store,
-						    uint32_t id);
+const struct ur_agent_row *ur_store_get_agent_by_id(
+    const struct ur_store *store, uint32_t id);
 const char *ur_store_get_agent_name(const struct ur_store *store, uint32_t id);
 uint32_t ur_store_get_agent_id_max(const struct ur_store *store);
 
@@ -84,8 +84,9 @@ int ur_store_put_agent(struct ur_store *store, const struct ur_agent_row *row);
  * mappings_max living claims, STORE_FULL, NOT_FOUND), or a negative error of
  * the round.
  */
-int ur_store_apply(struct ur_store *store, uint32_t agent, uint64_t mappings_max,
-		   const struct ur_statement *statement, uint64_t now_us);
+int ur_store_apply(struct ur_store *store, uint32_t agent,
+		   uint64_t mappings_max, const struct ur_statement *statement,
+		   uint64_t now_us);
 
 /* Keeps a refusal until the agent has reported the ACK. */
 int ur_store_put_reject(struct ur_store *store, uint32_t agent, uint64_t serial,
@@ -104,11 +105,9 @@ int ur_store_commit(struct ur_store *store, uint64_t now_us, uint64_t wall_us);
 void ur_store_abort(struct ur_store *store);
 
 /* Calls back for each kept refusal of a serial, in order of index. */
-int ur_store_each_reject(struct ur_store *store, uint32_t agent,
-			 uint64_t serial,
-			 void (*each)(void *user, uint32_t index,
-				      uint16_t code),
-			 void *user);
+int ur_store_each_reject(
+    struct ur_store *store, uint32_t agent, uint64_t serial,
+    void (*each)(void *user, uint32_t index, uint16_t code), void *user);
 
 /* What an address answers now. user_size 0: nobody. */
 struct ur_change {
@@ -159,11 +158,11 @@ int ur_store_restrict(struct ur_store *store, uint64_t now_us, uint64_t wall_us,
 int ur_store_tick(struct ur_store *store, uint64_t now_us, uint64_t wall_us);
 
 struct ur_store_stats {
-	uint64_t addresses;   /* with a cell */
-	uint64_t claims;      /* dead ones included until collected */
+	uint64_t addresses; /* with a cell */
+	uint64_t claims;    /* dead ones included until collected */
 	uint64_t commits;
 	uint64_t used_bytes, map_bytes;
-	uint64_t contended;   /* addresses that are watched */
+	uint64_t contended; /* addresses that are watched */
 };
 void ur_store_get_stats(const struct ur_store *store,
 			struct ur_store_stats *ret_stats);
