@@ -105,8 +105,10 @@ struct ur_message {
 
 /*
  * Reads a message and checks its whole TLV structure, but for the insides of
- * records. Of RESYNC, SNAPSHOT BEGIN and END, REFRESH ALL and TS CONFIG, which
- * this version never announces, only the type is read.
+ * records, and that its values are in their ranges. What depends on the state
+ * or the sender's role (versions, serials in sequence, ACKED in a KEEPALIVE of
+ * a sink) is the session's. Of RESYNC, SNAPSHOT BEGIN and END, REFRESH ALL and
+ * TS CONFIG, which this version never announces, only the type is read.
  *
  * 0, or UIDRECV_E_MESSAGE; *ret_bye is then the code that answers it:
  * BAD_TYPE, BAD_MESSAGE or UNSUPPORTED_FIELD.
@@ -129,7 +131,8 @@ void ur_records_init(struct ur_records *records, const uint8_t *body,
  * counted. 1 a record; 0 the end. *ret_code is 0 or the positive enum
  * uidrecv_reject that refuses it as it stands: MALFORMED, UNSUPPORTED,
  * USER_INVALID (empty), USER_TOO_LONG, LIFETIME_NOT_ALLOWED (explicit 0); what
- * the record means is ur_admit()'s. Without a code the record is filled.
+ * the record means is ur_admit()'s. Without a code the record is filled; with
+ * one only its op counts.
  */
 int ur_records_next(struct ur_records *records,
 		    struct uidrecv_record *ret_record, uint16_t *ret_code);
@@ -138,17 +141,22 @@ int ur_records_next(struct ur_records *records,
 int ur_rejects_next(struct ur_reading *rejects, struct ur_reject *ret_reject);
 
 /*
- * Encoders: append one frame to buf; buf->failed says whether it fitted. Texts
- * are cut to what is allowed.
+ * Encoders: append one frame to buf; buf->failed says whether it fitted. If
+ * not, buf is as it was before. Texts are cut to what is allowed, between
+ * characters. The fields are written as they are: the caller fills them well.
  */
 void ur_hello_encode(struct ur_buf *buf, const struct ur_hello *hello);
 void ur_ready_encode(struct ur_buf *buf, const struct ur_ready *ready);
 void ur_ack_encode(struct ur_buf *buf, uint64_t serial);
-void ur_keepalive_encode(struct ur_buf *buf, const struct ur_keepalive *message);
+void ur_keepalive_encode(struct ur_buf *buf,
+			 const struct ur_keepalive *message);
 void ur_bye_encode(struct ur_buf *buf, uint16_t code, const char *text,
 		   const uint8_t *quote);
 
-/* REJECT, with the texts of the codes; cut into frames of body_max bytes. */
+/*
+ * REJECT, with the texts of the codes; cut into frames of body_max bytes, none
+ * if there is no refusal.
+ */
 struct ur_refusal {
 	uint32_t index;
 	uint16_t code;
@@ -158,9 +166,10 @@ void ur_reject_encode(struct ur_buf *buf, uint64_t serial,
 		      uint32_t body_max);
 
 /*
- * UPDATE: begin, any number of records, end. ur_update_add() returns false,
- * and adds nothing, if the frame would get longer than body_max or hold too
- * many records.
+ * UPDATE: begin, 1 to UR_RECORDS_MAX records, end. ur_update_add() returns
+ * false, and adds nothing, if the frame would get longer than body_max or hold
+ * too many records, or if buf has failed. ur_frame_begin() says what holds of
+ * buf in between.
  */
 struct ur_update_writer {
 	struct ur_buf *buf;
@@ -174,6 +183,13 @@ void ur_update_begin(struct ur_update_writer *writer, struct ur_buf *buf,
 bool ur_update_add(struct ur_update_writer *writer,
 		   const struct uidrecv_record *record);
 void ur_update_end(struct ur_update_writer *writer);
+
+/*
+ * Adds ACKED to a whole UPDATE that has none; it begins at begun and is the
+ * last in buf. The body gets UR_UPDATE_SPARE bytes longer.
+ */
+#define UR_UPDATE_SPARE 12
+void ur_update_add_acked(struct ur_buf *buf, size_t begun, uint64_t acked);
 
 /* The bytes that a record takes in an UPDATE. */
 size_t ur_record_encoded_size(const struct uidrecv_record *record);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The layout of the shared-memory table: what table.c writes and reader.c
- * reads. lib/README.md says why a reader is right at every instruction.
+ * The layout of the shared-memory table: what table.c writes and view.c reads.
+ * lib/README.md says why a reader is right at every instruction.
  *
  * One file is one generation. It never changes its size; growing means a new
  * file under the same path, and the word `superseded` in the old one.
@@ -9,19 +9,31 @@
  *   header | agents | slots (one cache line each) | names
  *
  * All words are in host byte order; a table never leaves its machine. Every
- * word that is written after publication is atomic.
+ * word that is written after publication is atomic, or (agents, names) is
+ * written once, before a slot leads to it.
  */
 #ifndef UR_SLOT_H
 #define UR_SLOT_H
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <uidrecv/types.h>
 
 #define UR_TABLE_MAGIC UINT64_C(0x0a656c6261746975) /* "uitable\n" */
 #define UR_TABLE_VERSION 1
-#define UR_TABLE_SLOT_MASK_BITS_MAX 32
+#define UR_TABLE_AGENTS_MAX 65536
+#define UR_TABLE_SLOTS_MIN 1024
+#define UR_TABLE_SLOTS_MAX (UINT64_C(1) << 32)
+#define UR_TABLE_NAMES_MAX (UINT64_C(1) << 40)
+
+/*
+ * How far from its home an address may lie. The writer grows rather than go
+ * further, so a reader of a damaged table does not go round for ever.
+ */
+#define UR_PROBE_MAX 1024
 
 /*
  * One address. A slot is given to one address for the life of the generation
@@ -40,7 +52,7 @@
  *
  * A name of more than 20 bytes lies in the names area, immutable once
  * published: word[6] is its offset from the start of the file, word[7] a check
- * of its bytes.
+ * of its bytes. The rest of an inline name is zero.
  */
 #define UR_SLOT_WORDS 8
 #define UR_SLOT_NAME_INLINE 20
@@ -53,18 +65,20 @@ struct ur_slot {
 
 /* An agent's name; written once, before any slot names its index. */
 struct ur_table_agent {
+	uint64_t check;
 	uint8_t name_size;
 	char name[UIDRECV_NAME_MAX];
 };
 
-struct ur_table_header {
-	/* Written before the file gets its name; never after. */
+/* Written before the file gets its name; never after. */
+struct ur_table_layout {
 	uint64_t magic;
 	uint32_t version;
 	uint32_t header_bytes;
 	uint64_t file_bytes;
-	uint64_t generation;  /* never repeats; what cursors compare */
-	uint64_t base_us;     /* store time = CLOCK_BOOTTIME + base */
+	uint64_t
+	    generation;	  /* random; what cursors compare, seeds hash, checks */
+	uint64_t base_us; /* store time = CLOCK_BOOTTIME + base */
 	uint8_t boot_id[16];
 	uint64_t time_namespace; /* inode of /proc/self/ns/time */
 	uint64_t agents_offset;
@@ -74,6 +88,10 @@ struct ur_table_header {
 	uint64_t names_offset;
 	uint64_t names_bytes;
 	uint64_t header_check; /* of all the above */
+};
+
+struct ur_table_header {
+	struct ur_table_layout layout;
 
 	/* Written all the time. */
 	_Alignas(64) _Atomic uint64_t superseded; /* 1: look at the path */
@@ -81,8 +99,160 @@ struct ur_table_header {
 	_Atomic uint64_t heartbeat_us; /* CLOCK_BOOTTIME */
 	_Atomic uint64_t entries;      /* slots in use */
 
-	/* What the one odd slot will hold. */
+	/* What the one odd slot will hold; word[0] is that of the odd slot. */
 	struct ur_slot draft;
 };
+
+static_assert(sizeof(struct ur_slot) == 64, "a slot is a cache line");
+static_assert(sizeof(struct ur_table_agent) == 264, "no padding");
+static_assert(sizeof(struct ur_table_layout) == 120, "no padding");
+static_assert(sizeof(struct ur_table_header) == 256, "no hidden padding");
+
+/*
+ * Every word is loaded with acquire and stored with release, so what a reader
+ * has seen of a rewrite it also sees in word[0], on every machine. On x86
+ * both are plain moves.
+ */
+static inline uint64_t ur_load(const _Atomic uint64_t *word)
+{
+	return atomic_load_explicit(word, memory_order_acquire);
+}
+
+static inline void ur_store(_Atomic uint64_t *word, uint64_t value)
+{
+	atomic_store_explicit(word, value, memory_order_release);
+}
+
+static inline uint32_t ur_meta_seq(uint64_t word0)
+{
+	return (uint32_t)word0;
+}
+
+static inline uint16_t ur_meta_agent(uint64_t word0)
+{
+	return (uint16_t)(word0 >> 32);
+}
+
+static inline uint8_t ur_meta_source(uint64_t word0)
+{
+	return (uint8_t)(word0 >> 48);
+}
+
+static inline uint8_t ur_meta_user_size(uint64_t word0)
+{
+	return (uint8_t)(word0 >> 56);
+}
+
+static inline uint64_t ur_meta(uint16_t agent, uint8_t source, uint8_t size)
+{
+	return (uint64_t)size << 56 | (uint64_t)source << 48 |
+	       (uint64_t)agent << 32;
+}
+
+__extension__ typedef unsigned __int128 ur_u128;
+
+/*
+ * Where an address belongs, before the mask. Seeded with the generation, so
+ * that an agent cannot choose addresses that collide.
+ */
+static inline uint64_t ur_hash(uint64_t generation,
+			       struct uidrecv_address address)
+{
+	uint64_t left = address.hi ^ generation;
+	uint64_t right = address.lo ^ (generation << 32 | generation >> 32) ^
+			 UINT64_C(0x9e3779b97f4a7c15);
+	ur_u128 product = (ur_u128)left * right;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/*
+ * The check of word[3]'s deadline. The multiplier has no run of 16 equal bits,
+ * so every single flipped bit of the deadline shows.
+ */
+static inline uint16_t ur_check_deadline(uint64_t generation,
+					 const uint64_t word[UR_SLOT_WORDS],
+					 uint64_t deadline_ms)
+{
+	uint64_t sum = generation * UINT64_C(0xd6e8feb86659fd93) +
+		       word[1] * UINT64_C(0xa0761d6478bd642f) +
+		       word[2] * UINT64_C(0xe7037ed1a0b428db) +
+		       deadline_ms * UINT64_C(0x8ebc6af09c88c6e3);
+
+	return (uint16_t)(sum >> 48);
+}
+
+/* The check of everything else: all of a slot but seq and deadline. */
+static inline uint32_t ur_check_rest(uint64_t generation,
+				     const uint64_t word[UR_SLOT_WORDS])
+{
+	uint64_t sum = generation * UINT64_C(0x9fb21c651e98df25) +
+		       (word[0] >> 32) * UINT64_C(0xff51afd7ed558ccd) +
+		       word[1] * UINT64_C(0xc4ceb9fe1a85ec53) +
+		       word[2] * UINT64_C(0x87c37b91114253d5) +
+		       word[4] * UINT64_C(0x4cf5ad432745937f) +
+		       (word[5] >> 32) * UINT64_C(0x589965cc75374cc3) +
+		       word[6] * UINT64_C(0x1d8e4e27c47d124f) +
+		       word[7] * UINT64_C(0xeb44accab455d165);
+
+	return (uint32_t)(sum >> 32);
+}
+
+/* The check of a name in the names area, of an agent, and of the layout. */
+static inline uint64_t ur_check_bytes(uint64_t generation, const void *bytes,
+				      size_t size)
+{
+	const char *next = bytes;
+	uint64_t sum = generation + size;
+
+	while (size > 0) {
+		size_t step = size < 8 ? size : 8;
+		uint64_t word = 0;
+
+		memcpy(&word, next, step);
+		sum = (sum ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+		sum ^= sum >> 29;
+		next += step;
+		size -= step;
+	}
+	return sum * UINT64_C(0xbf58476d1ce4e5b9);
+}
+
+static inline uint64_t ur_deadline_word(uint64_t generation,
+					const uint64_t word[UR_SLOT_WORDS],
+					uint64_t deadline_ms)
+{
+	return (uint64_t)ur_check_deadline(generation, word, deadline_ms)
+		   << 48 |
+	       deadline_ms;
+}
+
+static inline uint64_t ur_deadline_ms(uint64_t word3)
+{
+	return word3 & UR_DEADLINE_NEVER;
+}
+
+/* Whether the deadline of a slot is what was written there. */
+static inline bool ur_deadline_is_whole(uint64_t generation,
+					const uint64_t word[UR_SLOT_WORDS])
+{
+	return word[3] ==
+	       ur_deadline_word(generation, word, ur_deadline_ms(word[3]));
+}
+
+/* Whether an answer with this deadline lives; 0 never does. */
+static inline bool ur_deadline_is_alive(uint64_t deadline_ms,
+					uint64_t store_now_us)
+{
+	return deadline_ms == UR_DEADLINE_NEVER ||
+	       store_now_us < deadline_ms * 1000;
+}
+
+/* Whether the rest of a slot is what was written there. */
+static inline bool ur_rest_is_whole(uint64_t generation,
+				    const uint64_t word[UR_SLOT_WORDS])
+{
+	return (uint32_t)word[5] == ur_check_rest(generation, word);
+}
 
 #endif

@@ -16,10 +16,10 @@ struct ur_table;
 
 struct ur_table_options {
 	const char *path;
-	mode_t mode;        /* 0: 0640 */
-	gid_t group;        /* (gid_t)-1: leave */
-	uint64_t base_us;   /* store time = CLOCK_BOOTTIME + base */
-	uint64_t change_min; /* the first change number; store time in us */
+	mode_t mode;	       /* 0: 0640 */
+	gid_t group;	       /* (gid_t)-1: leave */
+	uint64_t base_us;      /* store time = CLOCK_BOOTTIME + base */
+	uint64_t change_min;   /* the first change number; store time in us */
 	uint64_t entries_hint; /* how many addresses to have room for */
 };
 
@@ -27,7 +27,7 @@ struct ur_table_options {
 struct ur_table_answer {
 	struct uidrecv_address address;
 	uint64_t deadline_us; /* store time; UINT64_MAX: never */
-	uint32_t agent;       /* the caller's id, from ur_table_add_agent() */
+	uint32_t agent;	      /* the caller's id, from ur_table_add_agent() */
 	uint8_t source;
 	uint8_t user_size;
 	const char *user;
@@ -35,14 +35,17 @@ struct ur_table_answer {
 
 /*
  * Makes a new table in a temporary file beside path, not yet under its name,
- * so that it can be filled before readers see it.
+ * so that it can be filled before readers see it. Removes the temporary files
+ * of killed writers. 0, -EINVAL (mode lets others write, or an option is out
+ * of range) or another errno.
  */
 int ur_table_create(struct ur_table **ret_table,
 		    const struct ur_table_options *options);
 
 /*
  * Gives the table its name, by rename(), and marks the file that had it as
- * superseded (if it is a table that we may write).
+ * superseded (if it is a table that we may write). 0 or -errno; -EALREADY if
+ * it has its name.
  */
 int ur_table_publish(struct ur_table *table);
 
@@ -51,7 +54,8 @@ void ur_table_close(struct ur_table *table);
 
 /*
  * Makes an agent known under the caller's id before answers name it. The name
- * of an id never changes. Ids are small numbers counted from 1.
+ * of an id never changes. Ids are small numbers counted from 1. 0; -EEXIST if
+ * the id has another name; -EINVAL; or as ur_table_put() when it has to grow.
  */
 int ur_table_add_agent(struct ur_table *table, uint32_t id, const char *name,
 		       size_t name_size);
@@ -59,9 +63,13 @@ int ur_table_add_agent(struct ur_table *table, uint32_t id, const char *name,
 /*
  * Publishes an answer. The change number moves if user, agent or source
  * differ from what is published and alive; if only the deadline differs it is
- * one atomic store. Grows (new file, same path) when the table is full;
- * -ENOMEM, -ENOSPC or another errno then: the old table stays whole and the
- * answer is not published.
+ * one atomic store. Taking an answer back (user_size 0, or a deadline that has
+ * passed) is one atomic store, too, moves the change number, and never fails.
+ *
+ * Grows (new file, same path) when the table is full. Failing that, the table
+ * stays as it was, and the former answer in it: a caller that must not leave
+ * that one takes it back. -EINVAL: the agent is unknown; UIDRECV_E_TABLE: the
+ * table is damaged, make a new one; -ENOSPC or another errno.
  */
 int ur_table_put(struct ur_table *table, const struct ur_table_answer *answer,
 		 uint64_t store_now_us);
@@ -73,5 +81,11 @@ uint64_t ur_table_get_change(const struct ur_table *table);
 
 /* Addresses with a slot, and how many times the table was replaced. */
 uint64_t ur_table_get_entries(const struct ur_table *table);
+
+/*
+ * The bytes as the writer has them mapped, until it grows. For readers in the
+ * writer's process: two mappings of one file would hide a race from TSan.
+ */
+const void *ur_table_get_bytes(const struct ur_table *table, size_t *ret_size);
 
 #endif

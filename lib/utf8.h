@@ -12,4 +12,10 @@
  */
 bool ur_utf8_is_clean(const char *text, size_t size);
 
+/* The lower case of an ASCII letter, whatever the locale. */
+static inline char ur_ascii_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
 #endif

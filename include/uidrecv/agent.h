@@ -42,13 +42,13 @@ struct uidrecv_agent_options {
 	uidrecv_log_fn log; /* NULL: silent */
 	void *log_user;
 
-	const char *software;   /* for the receiver's status; NULL: ours */
+	const char *software;	  /* for the receiver's status; NULL: ours */
 	uint64_t queue_max_bytes; /* unacknowledged records; 0: 64 MiB */
-	uint32_t batch_max;     /* records in an UPDATE, to 1,024; 0: 1,024 */
-	uint32_t hold_min_s;    /* 0: 3 */
-	uint32_t hold_max_s;    /* 0: 300 */
-	uint32_t connect_ms;    /* until READY; 0: 10,000 */
-	bool retry_refused;     /* go on, once a minute, after a final refusal */
+	uint32_t batch_max;	  /* records in an UPDATE, to 1,024; 0: 1,024 */
+	uint32_t hold_min_s;	  /* 0: 3 */
+	uint32_t hold_max_s;	  /* 0: 300 */
+	uint32_t connect_ms;	  /* until READY; 0: 10,000 */
+	bool retry_refused; /* go on, once a minute, after a final refusal */
 };
 #define UIDRECV_AGENT_OPTIONS_INIT                                             \
 	{                                                                      \
@@ -69,10 +69,10 @@ struct uidrecv_agent_options {
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_agent_new(struct uidrecv_agent **ret_agent,
-		  const struct uidrecv_agent_options *options, char *error,
-		  size_t error_size);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_new(
+    struct uidrecv_agent **ret_agent,
+    const struct uidrecv_agent_options *options, char *error,
+    size_t error_size);
 
 /**
  * Closes the connection and frees the agent with all that is queued.
@@ -114,9 +114,9 @@ UIDRECV_API uint64_t uidrecv_agent_now_us(const struct uidrecv_agent *agent);
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_agent_queue(struct uidrecv_agent *agent,
-		    const struct uidrecv_record *record, uint64_t *ret_ticket);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_queue(
+    struct uidrecv_agent *agent, const struct uidrecv_record *record,
+    uint64_t *ret_ticket);
 
 /**
  * The file descriptor to poll for reading; call uidrecv_agent_dispatch() when
@@ -141,26 +141,26 @@ UIDRECV_API int uidrecv_agent_get_fd(const struct uidrecv_agent *agent);
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_agent_dispatch(struct uidrecv_agent *agent);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_dispatch(
+    struct uidrecv_agent *agent);
 
 /** What happened. */
 enum uidrecv_agent_event_type {
 	UIDRECV_AGENT_CONNECTED = 1, /* READY; also after a lost connection */
-	UIDRECV_AGENT_LOST,     /* error says why; it tries again by itself */
-	UIDRECV_AGENT_REFUSED,  /* for good: error, code, text */
-	UIDRECV_AGENT_ACKED,    /* all up to serial and ticket are durable */
+	UIDRECV_AGENT_LOST,	/* error says why; it tries again by itself */
+	UIDRECV_AGENT_REFUSED,	/* for good: error, code, text */
+	UIDRECV_AGENT_ACKED,	/* all up to serial and ticket are durable */
 	UIDRECV_AGENT_REJECTED, /* one record: ticket, code, text */
 };
 
 struct uidrecv_agent_event {
-	uint8_t type;    /* enum uidrecv_agent_event_type */
-	int error;       /* LOST, REFUSED: a negative error */
-	uint16_t code;   /* REJECTED: enum uidrecv_reject; LOST and REFUSED: the
+	uint8_t type;	 /* enum uidrecv_agent_event_type */
+	int error;	 /* LOST, REFUSED: a negative error */
+	uint16_t code;	 /* REJECTED: enum uidrecv_reject; LOST and REFUSED: the
 			    enum uidrecv_bye that was received, or 0 */
 	uint64_t serial; /* ACKED, REJECTED */
 	uint64_t ticket; /* ACKED: the last; REJECTED: the one */
-	char text[UIDRECV_NAME_MAX * 4 + 1]; /* for a person; escaped */
+	char text[256];	 /* for a person; escaped */
 };
 
 /**
@@ -174,9 +174,8 @@ struct uidrecv_agent_event {
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_agent_next_event(struct uidrecv_agent *agent,
-			 struct uidrecv_agent_event *ret_event);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_next_event(
+    struct uidrecv_agent *agent, struct uidrecv_agent_event *ret_event);
 
 /**
  * Asks the agent to end: when all that is queued is acknowledged, it says BYE,
@@ -192,13 +191,13 @@ UIDRECV_API void uidrecv_agent_finish(struct uidrecv_agent *agent);
 struct uidrecv_agent_counters {
 	size_t size; /* set by the caller: sizeof *counters */
 	bool is_connected;
-	uint64_t attempts;       /* connections tried */
-	uint64_t connects;       /* READYs */
-	uint64_t queued_bytes;   /* not yet acknowledged */
+	uint64_t attempts;	 /* connections tried */
+	uint64_t connects;	 /* READYs */
+	uint64_t queued_bytes;	 /* not yet acknowledged */
 	uint64_t queued_records; /* not yet acknowledged */
-	uint64_t last_serial;    /* sent or ready to be sent */
+	uint64_t last_serial;	 /* sent or ready to be sent */
 	uint64_t acked_serial;
-	uint64_t retry_ms;       /* until the next attempt, if waiting */
+	uint64_t retry_ms; /* until the next attempt, if waiting */
 };
 
 /**
@@ -211,9 +210,9 @@ struct uidrecv_agent_counters {
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_agent_get_counters(const struct uidrecv_agent *agent,
-			   struct uidrecv_agent_counters *ret_counters);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_get_counters(
+    const struct uidrecv_agent *agent,
+    struct uidrecv_agent_counters *ret_counters);
 
 #ifdef __cplusplus
 }

@@ -41,9 +41,9 @@ struct uidrecv_query {
 
 /** The kind of an answer. */
 enum uidrecv_answer {
-	UIDRECV_ANSWER_USER = 1,          /* user says who it is */
-	UIDRECV_ANSWER_UNKNOWN_PORT = 2,  /* multi-user, nobody's port */
-	UIDRECV_ANSWER_NO_PORT = 3,       /* multi-user, asked without a port */
+	UIDRECV_ANSWER_USER = 1,	 /* user says who it is */
+	UIDRECV_ANSWER_UNKNOWN_PORT = 2, /* multi-user, nobody's port */
+	UIDRECV_ANSWER_NO_PORT = 3,	 /* multi-user, asked without a port */
 };
 
 /** One answer. Holds no pointers; strings are zero-terminated. */
@@ -57,8 +57,8 @@ struct uidrecv_mapping {
 	uint64_t change;
 	/* How long it lives on, in milliseconds; UINT64_MAX: for ever. */
 	uint64_t expires_in_ms;
-	uint8_t answer; /* enum uidrecv_answer */
-	uint8_t source; /* enum uidrecv_source */
+	uint8_t answer;	    /* enum uidrecv_answer */
+	uint8_t source;	    /* enum uidrecv_source */
 	uint8_t user_size;  /* bytes in user, without the zero */
 	uint8_t agent_size; /* bytes in agent, without the zero */
 	char user[UIDRECV_NAME_MAX + 1];
@@ -69,18 +69,21 @@ struct uidrecv_mapping {
  * Opens a table for lookups.
  *
  * The reader follows the table by itself: when the receiver replaces the file
- * (it grows, or the receiver was restarted), the next lookup uses the new one.
+ * (it grows, or the receiver was restarted), the next lookup uses the new one,
+ * also after chdir() and chroot(), and after a change of user if the new user
+ * may read it. A reader that cannot move goes on with what it has.
  *
  * @param ret_reader  Written only on success; close with
  *                    uidrecv_reader_close().
  * @param path        The table file, such as DIR/table of the receiver's
- *                    store directory. Copied.
+ *                    store directory; not a symbolic link. Copied.
  * @param options     NULL: the defaults.
  *
  * @return 0, or
  *         -EINVAL            an argument is NULL or options->size is wrong;
  *         UIDRECV_E_ABI      see there;
- *         -ENOENT, -EACCES or another errno of open() or mmap();
+ *         -ENOENT, -EACCES or another errno of open() or mmap(); -ELOOP: a
+ *                            symbolic link;
  *         -ENOMEM            no memory;
  *         UIDRECV_E_TABLE    not a table, or damaged;
  *         UIDRECV_E_TABLE_VERSION  of another version of the library;
@@ -91,9 +94,9 @@ struct uidrecv_mapping {
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_reader_open(struct uidrecv_reader **ret_reader, const char *path,
-		    const struct uidrecv_reader_options *options);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_reader_open(
+    struct uidrecv_reader **ret_reader, const char *path,
+    const struct uidrecv_reader_options *options);
 
 /**
  * Closes a reader.
@@ -124,8 +127,8 @@ UIDRECV_API uint64_t uidrecv_now_us(void);
  * @param reader       Not NULL.
  * @param query        What is asked.
  * @param now_us       uidrecv_now_us(), or 0: the function reads the clock.
- * @param ret_mapping  Written only when 1 is returned, and of the strings only
- *                     as much as they are long.
+ * @param ret_mapping  Written only when 1 is returned. Not cleared: what is
+ *                     behind the strings' zeros is undefined.
  *
  * @return 1 if somebody is known there (see ret_mapping->answer), 0 if not, or
  *         -EINVAL          an argument is NULL;
@@ -135,10 +138,9 @@ UIDRECV_API uint64_t uidrecv_now_us(void);
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_reader_lookup(struct uidrecv_reader *reader,
-		      const struct uidrecv_query *query, uint64_t now_us,
-		      struct uidrecv_mapping *ret_mapping);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_reader_lookup(
+    struct uidrecv_reader *reader, const struct uidrecv_query *query,
+    uint64_t now_us, struct uidrecv_mapping *ret_mapping);
 
 /**
  * Looks up many addresses; faster than one by one, for the memory accesses of
@@ -157,12 +159,10 @@ uidrecv_reader_lookup(struct uidrecv_reader *reader,
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_reader_lookup_bulk(struct uidrecv_reader *reader,
-			   const struct uidrecv_query *queries, size_t count,
-			   uint64_t now_us,
-			   struct uidrecv_mapping *ret_mappings,
-			   int *ret_results);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_reader_lookup_bulk(
+    struct uidrecv_reader *reader, const struct uidrecv_query *queries,
+    size_t count, uint64_t now_us, struct uidrecv_mapping *ret_mappings,
+    int *ret_results);
 
 /** A place in an iteration. All zero: the beginning. */
 struct uidrecv_cursor {
@@ -186,14 +186,15 @@ struct uidrecv_cursor {
  *         UIDRECV_E_TABLE          the table is damaged at this place; the
  *                                  next call goes on behind it;
  *         UIDRECV_E_TABLE_CHANGED  the table was replaced: zero the cursor and
- *                                  start again.
+ *                                  start again;
+ *         -EAGAIN                  the entry changed each of 64 times that it
+ *                                  was read; the next call tries it again.
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_reader_next(struct uidrecv_reader *reader,
-		    struct uidrecv_cursor *cursor, uint64_t now_us,
-		    struct uidrecv_mapping *ret_mapping);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_reader_next(
+    struct uidrecv_reader *reader, struct uidrecv_cursor *cursor,
+    uint64_t now_us, struct uidrecv_mapping *ret_mapping);
 
 /** What a reader knows of the table and of the receiver. */
 struct uidrecv_reader_status {
@@ -219,9 +220,9 @@ struct uidrecv_reader_status {
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_reader_get_status(struct uidrecv_reader *reader, uint64_t now_us,
-			  struct uidrecv_reader_status *ret_status);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_reader_get_status(
+    struct uidrecv_reader *reader, uint64_t now_us,
+    struct uidrecv_reader_status *ret_status);
 
 #ifdef __cplusplus
 }

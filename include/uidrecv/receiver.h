@@ -49,17 +49,17 @@ struct uidrecv_receiver_options {
 	uidrecv_log_fn log; /* NULL: silent */
 	void *log_user;
 
-	uint64_t store_max_bytes; /* of a new store; 0: 8 GiB, sparse */
-	uint32_t table_mode; /* permission bits of the table; 0: 0640 */
+	uint64_t store_max_bytes;    /* of a new store; 0: 8 GiB, sparse */
+	uint32_t table_mode;	     /* permission bits of the table; 0: 0640 */
 	uint32_t table_group_plus_1; /* its group + 1; 0: as created */
 
-	uint32_t connections_max;  /* 0: 10,000 */
-	uint32_t handshakes_max;   /* at once, before READY; 0: 500 */
-	uint32_t per_source_max;   /* connections of one address; 0: 1,000 */
-	uint32_t handshake_ms;     /* until READY; 0: 10,000 */
-	uint32_t hold_min_s;       /* 0: 10 */
-	uint32_t hold_max_s;       /* 0: 90 */
-	uint32_t frame_max;        /* longest body, bytes; 0: 65,536 */
+	uint32_t connections_max;   /* 0: 10,000 */
+	uint32_t handshakes_max;    /* at once, before READY; 0: 500 */
+	uint32_t per_source_max;    /* connections of one address; 0: 1,000 */
+	uint32_t handshake_ms;	    /* until READY; 0: 10,000 */
+	uint32_t hold_min_s;	    /* 0: 10 */
+	uint32_t hold_max_s;	    /* 0: 90 */
+	uint32_t frame_max;	    /* longest body, bytes; 0: 65,536 */
 	uint32_t round_records_max; /* records in one commit; 0: 65,536 */
 };
 #define UIDRECV_RECEIVER_OPTIONS_INIT                                          \
@@ -68,8 +68,10 @@ struct uidrecv_receiver_options {
 	}
 
 /**
- * Opens the store, publishes the table, and makes a receiver that listens
- * nowhere yet and knows no agent.
+ * Opens the store and makes a receiver that listens nowhere yet. Give it the
+ * list of agents next: the table is published with the first list, so that
+ * after a restart readers move from the former receiver's answers to the same
+ * answers, and never see an empty table in between.
  *
  * @param ret_receiver  Written only on success; free with
  *                      uidrecv_receiver_free().
@@ -89,10 +91,10 @@ struct uidrecv_receiver_options {
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_receiver_new(struct uidrecv_receiver **ret_receiver,
-		     const struct uidrecv_receiver_options *options,
-		     char *error, size_t error_size);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_receiver_new(
+    struct uidrecv_receiver **ret_receiver,
+    const struct uidrecv_receiver_options *options, char *error,
+    size_t error_size);
 
 /**
  * Closes all connections at once and frees the receiver. What was not yet
@@ -121,9 +123,8 @@ UIDRECV_API void uidrecv_receiver_free(struct uidrecv_receiver *receiver);
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_receiver_listen(struct uidrecv_receiver *receiver, const char *address,
-			uint16_t *ret_port);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_receiver_listen(
+    struct uidrecv_receiver *receiver, const char *address, uint16_t *ret_port);
 
 /**
  * Listens for agents on a socket that is bound and listening already, such as
@@ -139,25 +140,26 @@ uidrecv_receiver_listen(struct uidrecv_receiver *receiver, const char *address,
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_receiver_listen_fd(struct uidrecv_receiver *receiver, int fd);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_receiver_listen_fd(
+    struct uidrecv_receiver *receiver, int fd);
 
 /**
- * Replaces the list of agents. Sessions of agents that are gone are ended,
- * and claims that are no longer allowed are dropped, before it returns; this
- * walks the whole store.
+ * Gives, or replaces, the list of agents, and publishes the table. Sessions of
+ * agents that are gone are ended, and claims that are no longer allowed are
+ * dropped, before it returns; this walks the whole store.
  *
  * @param receiver  Not NULL.
  * @param rights    Copied. NULL: the empty list.
  *
- * @return 0, -EINVAL, -ENOMEM, or an error of the store; then the old list is
- *         in force.
+ * @return 0; -EINVAL, -ENOMEM, or an error of the store: the old list is in
+ *         force; or an error of the table's file (-ENOSPC, -EACCES, ...): the
+ *         new list is in force, the old table stays in place, and dispatch
+ *         goes on trying.
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_receiver_set_agents(struct uidrecv_receiver *receiver,
-			    const struct uidrecv_rights *rights);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_receiver_set_agents(
+    struct uidrecv_receiver *receiver, const struct uidrecv_rights *rights);
 
 /**
  * Reads the certificate, key, authority and revocation files again. Sessions
@@ -172,9 +174,8 @@ uidrecv_receiver_set_agents(struct uidrecv_receiver *receiver,
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_receiver_reload_certificates(struct uidrecv_receiver *receiver,
-				     char *error, size_t error_size);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_receiver_reload_certificates(
+    struct uidrecv_receiver *receiver, char *error, size_t error_size);
 
 /**
  * The file descriptor to poll for reading; call uidrecv_receiver_dispatch()
@@ -186,8 +187,8 @@ uidrecv_receiver_reload_certificates(struct uidrecv_receiver *receiver,
  *
  * @since 0.1
  */
-UIDRECV_API int
-uidrecv_receiver_get_fd(const struct uidrecv_receiver *receiver);
+UIDRECV_API int uidrecv_receiver_get_fd(
+    const struct uidrecv_receiver *receiver);
 
 /**
  * Does what is to be done now: accepts, reads, stores, publishes, answers.
@@ -202,8 +203,8 @@ uidrecv_receiver_get_fd(const struct uidrecv_receiver *receiver);
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_receiver_dispatch(struct uidrecv_receiver *receiver);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_receiver_dispatch(
+    struct uidrecv_receiver *receiver);
 
 /**
  * Dispatches until uidrecv_receiver_stop() is complete.
@@ -214,8 +215,8 @@ uidrecv_receiver_dispatch(struct uidrecv_receiver *receiver);
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_receiver_run(struct uidrecv_receiver *receiver);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_receiver_run(
+    struct uidrecv_receiver *receiver);
 
 /**
  * Drains: no new connection is accepted, what has arrived is stored and
@@ -252,37 +253,36 @@ UIDRECV_API void uidrecv_receiver_stop(struct uidrecv_receiver *receiver);
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_receiver_submit(struct uidrecv_receiver *receiver, const char *agent,
-			const struct uidrecv_record *records, size_t count,
-			uint16_t *ret_codes);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_receiver_submit(
+    struct uidrecv_receiver *receiver, const char *agent,
+    const struct uidrecv_record *records, size_t count, uint16_t *ret_codes);
 
 /** Counters since uidrecv_receiver_new(). New fields come at the end. */
 struct uidrecv_receiver_stats {
-	size_t size; /* set by the caller: sizeof *stats */
-	uint64_t connections;       /* now */
-	uint64_t sessions;          /* now, after READY */
-	uint64_t accepted;          /* TCP connections */
-	uint64_t refused_limit;     /* over one of the limits */
-	uint64_t refused_tls;       /* handshake failed, not TLS, no ALPN */
+	size_t size;		      /* set by the caller: sizeof *stats */
+	uint64_t connections;	      /* now */
+	uint64_t sessions;	      /* now, after READY */
+	uint64_t accepted;	      /* TCP connections */
+	uint64_t refused_limit;	      /* over one of the limits */
+	uint64_t refused_tls;	      /* handshake failed, not TLS, no ALPN */
 	uint64_t refused_certificate; /* none, expired, wrong CA, revoked */
-	uint64_t refused_identity;  /* not on the list */
-	uint64_t refused_timeout;   /* no READY in time */
-	uint64_t protocol_errors;   /* sessions ended by a bad peer */
-	uint64_t hold_expired;      /* sessions ended by silence */
-	uint64_t updates;           /* UPDATE messages stored */
-	uint64_t records;           /* records accepted */
+	uint64_t refused_identity;    /* not on the list */
+	uint64_t refused_timeout;     /* no READY in time */
+	uint64_t protocol_errors;     /* sessions ended by a bad peer */
+	uint64_t hold_expired;	      /* sessions ended by silence */
+	uint64_t updates;	      /* UPDATE messages stored */
+	uint64_t records;	      /* records accepted */
 	uint64_t records_rejected;
-	uint64_t duplicates;        /* UPDATE messages that were durable before */
+	uint64_t duplicates; /* UPDATE messages that were durable before */
 	uint64_t commits;
-	uint64_t commit_errors;     /* rounds that failed and were tried again */
-	uint64_t claims;            /* in the store */
-	uint64_t addresses;         /* in the store */
+	uint64_t commit_errors; /* rounds that failed and were tried again */
+	uint64_t claims;	/* in the store */
+	uint64_t addresses;	/* in the store */
 	uint64_t store_used_bytes;
 	uint64_t store_max_bytes;
 	uint64_t table_entries;
-	uint64_t change;            /* the table's change counter */
-	int64_t certificate_days;   /* until our certificate ends */
+	uint64_t change;	  /* the table's change counter */
+	int64_t certificate_days; /* until our certificate ends */
 };
 
 /**
@@ -295,26 +295,27 @@ struct uidrecv_receiver_stats {
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_receiver_get_stats(const struct uidrecv_receiver *receiver,
-			   struct uidrecv_receiver_stats *ret_stats);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_receiver_get_stats(
+    const struct uidrecv_receiver *receiver,
+    struct uidrecv_receiver_stats *ret_stats);
 
 /** The state of one agent on the list. New fields come at the end. */
 struct uidrecv_agent_stats {
 	size_t size; /* set by the caller: sizeof *stats */
 	char name[UIDRECV_NAME_MAX + 1];
-	char peer[64];            /* "ADDRESS:PORT", empty if not connected */
+	char peer[64];		   /* "ADDRESS:PORT", empty if not connected */
 	char software[3 * 64 + 1]; /* of its HELLO, escaped */
-	bool is_connected;        /* READY was sent */
+	bool is_connected;	   /* READY was sent */
 	uint32_t priority;
-	uint64_t last_heard_ms;   /* ago; UINT64_MAX: never */
-	uint64_t claims;          /* in the store */
+	uint64_t last_heard_ms; /* ago; UINT64_MAX: never */
+	uint64_t claims;	/* in the store */
 	uint64_t session_id;
-	uint64_t durable;         /* last serial */
-	uint64_t records;         /* accepted since start */
+	uint64_t durable; /* last serial */
+	uint64_t records; /* accepted since start */
 	uint64_t records_rejected;
-	int64_t clock_offset_us;  /* its clock to the store's */
-	int64_t certificate_days; /* until its certificate ends; connected only */
+	int64_t clock_offset_us; /* its clock to the store's */
+	int64_t
+	    certificate_days; /* until its certificate ends; connected only */
 };
 
 /**
@@ -328,10 +329,9 @@ struct uidrecv_agent_stats {
  *
  * @since 0.1
  */
-UIDRECV_API UIDRECV_MUST_CHECK int
-uidrecv_receiver_get_agent_stats(const struct uidrecv_receiver *receiver,
-				 size_t index,
-				 struct uidrecv_agent_stats *ret_stats);
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_receiver_get_agent_stats(
+    const struct uidrecv_receiver *receiver, size_t index,
+    struct uidrecv_agent_stats *ret_stats);
 
 #ifdef __cplusplus
 }

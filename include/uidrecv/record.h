@@ -27,11 +27,11 @@ enum uidrecv_op {
 struct uidrecv_record {
 	struct uidrecv_address address;
 	uint64_t event_time_us; /* of the agent's clock; if has_event_time */
-	uint64_t token;         /* names the login session; if has_token */
-	uint32_t lifetime_s;    /* 0: the default; UIDRECV_LIFETIME_NEVER */
-	uint16_t op;            /* enum uidrecv_op */
-	uint8_t source;         /* enum uidrecv_source */
-	uint8_t user_size;      /* bytes in user; 0: none */
+	uint64_t token;		/* names the login session; if has_token */
+	uint32_t lifetime_s;	/* 0: the default; UIDRECV_LIFETIME_NEVER */
+	uint16_t op;		/* enum uidrecv_op */
+	uint8_t source;		/* enum uidrecv_source */
+	uint8_t user_size;	/* bytes in user; 0: none */
 	bool has_event_time;
 	bool has_token;
 	char user[UIDRECV_NAME_MAX + 1]; /* UTF-8 */

@@ -189,8 +189,8 @@ static inline struct uidrecv_address uidrecv_address_from_ipv4(uint32_t ipv4)
  *
  * @since 0.1
  */
-static inline struct uidrecv_address
-uidrecv_address_from_ipv6(const uint8_t bytes[16])
+static inline struct uidrecv_address uidrecv_address_from_ipv6(
+    const uint8_t bytes[16])
 {
 	struct uidrecv_address address = {0, 0};
 
@@ -237,9 +237,8 @@ UIDRECV_API int uidrecv_address_parse(const char *text,
  *
  * @since 0.1
  */
-UIDRECV_API char *
-uidrecv_address_format(struct uidrecv_address address,
-		       char text[UIDRECV_ADDRESS_TEXT_MAX]);
+UIDRECV_API char *uidrecv_address_format(struct uidrecv_address address,
+					 char text[UIDRECV_ADDRESS_TEXT_MAX]);
 
 /**
  * Writes a user name so that it is one word of printable text: white space,

@@ -1,0 +1,487 @@
+"""The protocol `uidrecv/1` of doc/protocol.md for agents in Python.
+
+Codec       bytes to values and back: Frame and FrameReader, encode_tlv and
+            decode_tlvs, encode_message and decode_message, Record. Pure, but
+            for FrameReader's buffer. It speaks for both sides.
+Session     the source's side of the state tables: bytes and times in, bytes
+            and reports out. It knows no socket and no clock.
+
+Copy this file into an agent of your own; agent.py shows how to use it.
+"""
+import collections
+import dataclasses
+import ipaddress
+import secrets
+import struct
+
+VERSION = 1
+ALPN = 'uidrecv/1'
+SOURCE, SINK = 1, 2
+EARLY_FRAME_MAX = 4096            # before READY
+FRAME_MAX = 65536                 # what we accept after it
+HOLD_RANGE = (3, 300)
+EARLY_HOLD_US = 10_000_000
+RECORDS_MAX = 1024
+
+MESSAGES = {
+    'HELLO': 1, 'READY': 2, 'UPDATE': 3, 'ACK': 4, 'REJECT': 5,
+    'KEEPALIVE': 6, 'BYE': 7, 'RESYNC': 8, 'SNAPSHOT BEGIN': 9,
+    'SNAPSHOT END': 10, 'REFRESH ALL': 11, 'TS CONFIG': 12}
+MESSAGE_NAMES = {number: name for name, number in MESSAGES.items()}
+
+# name: (type, form of the value). Forms are struct's; '*' is text to the end.
+TLVS = {
+    'VERSIONS': (0x8001, 'BB'), 'ROLE': (0x8002, 'B'),
+    'SESSION': (0x8003, 'Q'), 'REPLAY': (0x8004, 'QQ'),
+    'HOLD_RANGE': (0x8005, 'HH'), 'HOLD_TIME': (0x8006, 'H'),
+    'FRAME_MAX': (0x8007, 'I'), 'CAPABILITIES': (0x0008, 'Q'),
+    'SOFTWARE': (0x0009, '*'), 'CLOCK': (0x800a, 'QQQ'),
+    'VERSION': (0x800b, 'B'), 'DURABLE': (0x800c, 'Q'),
+    'WINDOW': (0x800d, 'I'), 'ACKED': (0x800f, 'Q'), 'AS_OF': (0x8010, 'Q'),
+    'REFUSED': (0x8011, 'IH*'), 'REASON': (0x8012, 'H*'),
+    'QUOTE': (0x0013, '16s'), 'MAP': (0x8020, 'record'),
+    'REFRESH': (0x8021, 'record'), 'LOGOUT': (0x8022, 'record'),
+    'WITHDRAW': (0x8023, 'record'), 'ADDRESS': (0x8030, 'address'),
+    'USER': (0x8031, '*'), 'EVENT_TIME': (0x8032, 'Q'),
+    'LIFETIME': (0x8033, 'I'), 'SOURCE': (0x0034, 'B'), 'TOKEN': (0x8035, 'Q')}
+TLV_NAMES = {kind: (name, form) for name, (kind, form) in TLVS.items()}
+
+# What stands in a message or record: m must, ? may, * repeats.
+SCHEMAS = {
+    'HELLO': dict(VERSIONS='m', ROLE='m', HOLD_RANGE='m', FRAME_MAX='m',
+                  CLOCK='m', CAPABILITIES='?', SOFTWARE='?', SESSION='?',
+                  REPLAY='?', ACKED='?'),
+    'READY': dict(VERSION='m', HOLD_TIME='m', DURABLE='m', WINDOW='m'),
+    'UPDATE': dict(AS_OF='m', ACKED='?', MAP='*', REFRESH='*', LOGOUT='*',
+                   WITHDRAW='*'),
+    'ACK': {}, 'REJECT': dict(REFUSED='*'),
+    'KEEPALIVE': dict(CLOCK='m', ACKED='?'),
+    'BYE': dict(REASON='m', QUOTE='?'),
+    'MAP': dict(ADDRESS='m', USER='m', EVENT_TIME='?', LIFETIME='?',
+                SOURCE='?', TOKEN='?'),
+    'REFRESH': dict(ADDRESS='m', USER='?', LIFETIME='?'),
+    'LOGOUT': dict(ADDRESS='m', USER='?', EVENT_TIME='?', TOKEN='?'),
+    'WITHDRAW': dict(ADDRESS='m')}
+
+REJECT_NAMES = dict(enumerate(
+    'MALFORMED UNSUPPORTED ADDRESS-INVALID ADDRESS-NOT-ALLOWED USER-INVALID '
+    'USER-TOO-LONG DOMAIN-NOT-ALLOWED LIFETIME-NOT-ALLOWED TIME-IN-FUTURE '
+    'QUOTA STORE-FULL NOT-FOUND PORTS-INVALID '
+    'MULTI-USER-NOT-ALLOWED'.split(), 1))
+BYE_SHUTDOWN, BYE_HOLD_TIME = 100, 101
+(BAD_VERSION, BAD_TYPE, BAD_FLAGS, BAD_LENGTH, BAD_MESSAGE, BAD_STATE,
+ BAD_SERIAL) = range(200, 207)
+BYE_NO_COMMON_VERSION, BYE_SAME_ROLE, BYE_UNSUPPORTED = 301, 302, 305
+
+
+# --- Codec: bytes to values and back. No state but FrameReader's buffer.
+
+class ProtocolError(Exception):
+    """The peer broke the protocol; `code` is the BYE that answers it."""
+    def __init__(self, code, text, quote=b''):
+        super().__init__(text)
+        self.code, self.text, self.quote = code, text, quote
+
+
+class RecordError(Exception):
+    """A record that is refused by itself; `code` is that of REJECT."""
+    def __init__(self, code, text):
+        super().__init__(text)
+        self.code, self.text = code, text
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    kind: int
+    serial: int = 0
+    body: bytes = b''
+    version: int = VERSION
+    flags: int = 0
+
+    def header(self):
+        return struct.pack('>BBHIQ', self.version, self.kind, self.flags,
+                           len(self.body), self.serial)
+
+    def encode(self):
+        return self.header() + self.body
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    op: str                       # MAP, REFRESH, LOGOUT, WITHDRAW
+    address: str
+    user: str = None              # bytes that are not UTF-8: surrogateescape
+    event_time_us: int = None
+    lifetime_s: int = None
+    source: int = None
+    token: int = None
+    line: int = dataclasses.field(default=0, compare=False)
+
+    def encode(self):
+        values = dict(ADDRESS=self.address, USER=self.user,
+                      EVENT_TIME=self.event_time_us, LIFETIME=self.lifetime_s,
+                      SOURCE=self.source, TOKEN=self.token)
+        return encode_tlv(self.op, b''.join(
+            encode_tlv(name, value) for name, value in values.items()
+            if value is not None))
+
+
+class FrameReader:
+    """Bytes in, frames out. The limit may change between two frames."""
+    def __init__(self):
+        self.data, self.limit = bytearray(), EARLY_FRAME_MAX
+
+    def feed(self, data):
+        self.data += data
+
+    def next(self):
+        """Returns the next frame, or None if it needs more bytes."""
+        if len(self.data) < 16:
+            return None
+        header = bytes(self.data[:16])
+        version, kind, flags, length, serial = struct.unpack('>BBHIQ', header)
+        if version == 0:
+            raise ProtocolError(BAD_VERSION, 'version 0', header)
+        if flags:
+            raise ProtocolError(BAD_FLAGS, f'flags {flags:#x}', header)
+        if length > self.limit:
+            raise ProtocolError(BAD_LENGTH, f'body of {length} bytes', header)
+        if kind not in MESSAGE_NAMES:
+            raise ProtocolError(BAD_TYPE, f'type {kind}', header)
+        if len(self.data) < 16 + length:
+            return None
+        body = bytes(self.data[16:16 + length])
+        del self.data[:16 + length]
+        return Frame(kind, serial, body, version, flags)
+
+
+def encode_value(form, value):
+    if form == 'record':
+        return value
+    if form == 'address':
+        return ipaddress.ip_address(value).packed
+    values = value if isinstance(value, tuple) else (value,)
+    if not form.endswith('*'):
+        return struct.pack('>' + form, *values)
+    text = values[-1].encode('utf-8', 'surrogateescape')
+    return struct.pack('>' + form[:-1], *values[:-1]) + text
+
+
+def decode_value(form, data):
+    """Raises ValueError or struct.error if the length is wrong."""
+    if form == 'record':
+        return data
+    if form == 'address':
+        return str(ipaddress.ip_address(data))
+    text = ()
+    if form.endswith('*'):
+        size = struct.calcsize('>' + form[:-1])
+        text = (data[size:].decode('utf-8', 'surrogateescape'),)
+        form, data = form[:-1], data[:size]
+    values = struct.unpack('>' + form, data) + text
+    return values[0] if len(values) == 1 else values
+
+
+def encode_tlv(name, value):
+    kind, form = TLVS[name]
+    data = encode_value(form, value)
+    return struct.pack('>HH', kind, len(data)) + data
+
+
+def decode_tlvs(data, schema, malformed, unsupported):
+    """Returns [(name, value)]; a name is None where an optional record of a
+    later version stands. Raises what the two functions make of a text."""
+    found, at = [], 0
+    while at < len(data):
+        if at + 4 > len(data):
+            raise malformed('half a TLV')
+        kind, length = struct.unpack_from('>HH', data, at)
+        value = data[at + 4:at + 4 + length]
+        at += 4 + length
+        if at > len(data):
+            raise malformed(f'TLV {kind:#06x} reaches past the end')
+        name, form = TLV_NAMES.get(kind, (None, ''))
+        if name in schema:
+            try:
+                found.append((name, decode_value(form, value)))
+            except (ValueError, struct.error):
+                raise malformed(f'{name} of {length} bytes') from None
+        elif 'MAP' in schema and 0x24 <= kind & 0x7fff <= 0x2f:
+            found.append((None, kind))
+        elif kind & 0x8000:
+            raise unsupported(f'unknown TLV {kind:#06x}')
+    counts = collections.Counter(name for name, _ in found)
+    for name, mode in schema.items():
+        if mode == 'm' and not counts[name]:
+            raise malformed(f'{name} is missing')
+        if mode != '*' and counts[name] > 1:
+            raise malformed(f'{name} stands twice')
+    return found
+
+
+def decode_record(op, data):
+    """Returns a Record or raises RecordError."""
+    fields = dict(decode_tlvs(data, SCHEMAS[op],
+                              lambda text: RecordError(1, text),
+                              lambda text: RecordError(2, text)))
+    return Record(op, fields['ADDRESS'], fields.get('USER'),
+                  fields.get('EVENT_TIME'), fields.get('LIFETIME'),
+                  fields.get('SOURCE'), fields.get('TOKEN'))
+
+
+def decode_update_record(name, value):
+    """A Record, the RecordError that refuses it, or None: skipped."""
+    if name is None:
+        critical = value & 0x8000
+        return RecordError(2, f'record {value:#06x}') if critical else None
+    try:
+        return decode_record(name, value)
+    except RecordError as error:
+        return error
+
+
+def encode_message(name, serial=0, records=(), **fields):
+    """Returns the frame. Fields of value None are left out."""
+    body = b''.join(encode_tlv(key, value) for key, value in fields.items()
+                    if value is not None)
+    body += b''.join(record.encode() for record in records)
+    return Frame(MESSAGES[name], serial, body)
+
+
+def decode_message(frame):
+    """Returns (name, fields). REFUSED is a list; the records of an UPDATE are
+    the list `records`."""
+    name = MESSAGE_NAMES[frame.kind]
+    if name not in SCHEMAS:
+        raise ProtocolError(BAD_STATE, f'{name} was not announced',
+                            frame.header())
+    unsupported = BYE_UNSUPPORTED if name == 'HELLO' else BAD_MESSAGE
+    found = decode_tlvs(
+        frame.body, SCHEMAS[name],
+        lambda text: ProtocolError(BAD_MESSAGE, text, frame.header()),
+        lambda text: ProtocolError(unsupported, text, frame.header()))
+    once = {key for key, mode in SCHEMAS[name].items() if mode != '*'}
+    fields = {key: value for key, value in found if key in once}
+    repeated = [(key, value) for key, value in found if key not in once]
+    if name == 'REJECT':
+        fields['REFUSED'] = [value for _, value in repeated]
+    if name == 'UPDATE':
+        fields['records'] = [decode_update_record(*pair) for pair in repeated]
+    count = len(repeated)
+    if (name == 'REJECT' and not count
+            or name == 'UPDATE' and not 1 <= count <= RECORDS_MAX):
+        raise ProtocolError(BAD_MESSAGE, f'{name} of {count}', frame.header())
+    if name == 'HELLO':
+        check_role(frame, fields)
+    return name, fields
+
+
+def check_role(frame, fields):
+    """What only the HELLO of a source must have and may have."""
+    if fields['ROLE'] not in (SOURCE, SINK):
+        raise ProtocolError(BAD_MESSAGE, 'no such role', frame.header())
+    for key in 'SESSION', 'REPLAY', 'ACKED':
+        if fields['ROLE'] == SOURCE and key not in fields:
+            raise ProtocolError(BAD_MESSAGE, f'{key} is missing',
+                                frame.header())
+        if fields['ROLE'] == SINK and key in fields:
+            raise ProtocolError(BYE_UNSUPPORTED, f'{key} of a sink',
+                                frame.header())
+
+
+# --- The session: section 9 of the protocol. Knows no socket and no clock.
+
+@dataclasses.dataclass
+class Update:
+    """What was said under one serial. Sent again as it is."""
+    as_of: int
+    records: list
+    refused: set = dataclasses.field(default_factory=set)
+
+
+class Session:
+    """Bytes and times in; bytes (`out`), reports and a state out. It outlives
+    connections: `connected` begins a new one. `report` gets lines of text."""
+    def __init__(self, report, batch=500):
+        self.session_id = secrets.randbits(64) or 1
+        self.report, self.batch = report, batch
+        self.updates = {}         # serial: Update, not acknowledged
+        self.serial = self.sent_serial = self.acked = self.refused = 0
+        self.state, self.reason, self.final = 'closed', '', None
+        self.opened = False       # READY came on this connection
+        self.out, self.frame_max = bytearray(), EARLY_FRAME_MAX
+
+    def connected(self, now):
+        self.reader, self.out = FrameReader(), bytearray()
+        self.state, self.reason, self.opened = 'wait-hello', '', False
+        self.peer_clock, self.hold_us = (0, now), EARLY_HOLD_US
+        self.heard = self.sent = now
+        self.next, self.reported, self.window = self.acked + 1, self.acked, 0
+
+    def submit(self, records, now):
+        """Numbers records; only after the first READY, which tells the size
+        of a frame."""
+        size, group = 0, []
+        for record in records:
+            length = len(record.encode())
+            # 24: the TLVs AS_OF and ACKED
+            if group and (len(group) == self.batch
+                          or 24 + size + length > self.frame_max):
+                self._number(group, now)
+                size, group = 0, []
+            size += length
+            group.append(record)
+        if group:
+            self._number(group, now)
+        self._send_updates(now)
+
+    def _number(self, group, now):
+        self.serial += 1
+        self.updates[self.serial] = Update(now, group)
+
+    def feed(self, data, now):
+        self.heard = now
+        self.reader.feed(data)
+        try:
+            while self.state != 'closed':
+                frame = self.reader.next()
+                if frame is None:
+                    break
+                self._receive(frame, now)
+        except ProtocolError as error:
+            self.bye(error.code, error.text, error.quote)
+
+    def tick(self, now):
+        """What is due by time. To be called after the socket was drained."""
+        if self.state == 'closed':
+            return
+        if now >= self.heard + self.hold_us:
+            self.bye(BYE_HOLD_TIME, 'nothing heard for the hold time')
+        elif (self.state == 'open' and not self.out
+              and now >= self.sent + self.hold_us // 3):
+            self.reported = self.acked
+            self._send(encode_message('KEEPALIVE', CLOCK=self._clock(now),
+                                      ACKED=self.acked), now)
+
+    def deadline(self):
+        if self.state != 'open' or self.out:
+            return self.heard + self.hold_us
+        return min(self.heard + self.hold_us, self.sent + self.hold_us // 3)
+
+    def bye(self, code, text, quote=b''):
+        if self.state != 'closed':
+            self._send(encode_message('BYE', REASON=(code, text[:80]),
+                                      QUOTE=quote or None), self.sent)
+            self._close('we close', code, text)
+
+    def _close(self, what, code, text):
+        self.state = 'closed'
+        self.reason = f'{what}: {code} {text}'
+        if code >= 300:
+            self.final = self.reason
+
+    def _send(self, frame, now):
+        self.out += frame.encode()
+        self.sent = now
+
+    def _clock(self, now):
+        echo, received = self.peer_clock
+        return now, echo, now - received if echo else 0
+
+    def _receive(self, frame, now):
+        name = MESSAGE_NAMES[frame.kind]
+        if frame.version != VERSION and (self.state == 'open'
+                                         or name not in ('HELLO', 'BYE')):
+            raise ProtocolError(BAD_VERSION, f'version {frame.version}',
+                                frame.header())
+        name, fields = decode_message(frame)
+        expected = {'wait-hello': {'HELLO'}, 'wait-ready': {'READY'},
+                    'open': {'ACK', 'REJECT', 'KEEPALIVE'}}[self.state]
+        if name == 'BYE':
+            self._close('the receiver says BYE', *fields['REASON'])
+        elif name not in expected:
+            raise ProtocolError(BAD_STATE, f'{name} in {self.state}',
+                                frame.header())
+        else:
+            getattr(self, '_on_' + name.lower())(frame, fields, now)
+
+    def _on_hello(self, frame, fields, now):
+        low, high = fields['VERSIONS']
+        if fields['ROLE'] != SINK:
+            raise ProtocolError(BYE_SAME_ROLE, 'we are a source too',
+                                frame.header())
+        if not low <= VERSION <= high:
+            raise ProtocolError(BYE_NO_COMMON_VERSION, 'we speak 1',
+                                frame.header())
+        if not EARLY_FRAME_MAX <= fields['FRAME_MAX'] <= 1 << 20:
+            raise ProtocolError(BAD_MESSAGE, 'FRAME_MAX', frame.header())
+        self.peer_clock = (fields['CLOCK'][0], now)
+        self.frame_max = min(fields['FRAME_MAX'], FRAME_MAX)
+        self._send(encode_message(
+            'HELLO', VERSIONS=(VERSION, VERSION), ROLE=SOURCE,
+            SESSION=self.session_id, REPLAY=(self.acked + 1, self.sent_serial),
+            ACKED=self.acked, HOLD_RANGE=HOLD_RANGE, FRAME_MAX=FRAME_MAX,
+            CLOCK=self._clock(now), SOFTWARE='agent.py'), now)
+        self.state = 'wait-ready'
+
+    def _on_ready(self, frame, fields, now):
+        hold, durable = fields['HOLD_TIME'], fields['DURABLE']
+        if (fields['VERSION'] != VERSION or not fields['WINDOW']
+                or not HOLD_RANGE[0] <= hold <= HOLD_RANGE[1]):
+            raise ProtocolError(BAD_MESSAGE, 'READY we cannot keep to',
+                                frame.header())
+        if durable > self.sent_serial:
+            raise ProtocolError(BAD_SERIAL, 'DURABLE of another session',
+                                frame.header())
+        self.hold_us, self.window = hold * 1_000_000, fields['WINDOW']
+        self.reader.limit = FRAME_MAX
+        self.state, self.opened = 'open', True
+        self._send_updates(now)
+
+    def _on_ack(self, frame, fields, now):
+        if not self.acked <= frame.serial <= self.sent_serial:
+            raise ProtocolError(BAD_SERIAL, f'ACK {frame.serial}',
+                                frame.header())
+        for serial in range(self.acked + 1, frame.serial + 1):
+            del self.updates[serial]
+        self.acked = frame.serial
+        self.next = max(self.next, self.acked + 1)
+        self.report(f'acked {self.acked}')
+        self._send_updates(now)
+
+    def _on_reject(self, frame, fields, now):
+        update = self.updates.get(frame.serial)
+        if update is None or frame.serial > self.sent_serial:
+            raise ProtocolError(BAD_SERIAL, f'REJECT {frame.serial}',
+                                frame.header())
+        for index, code, text in fields['REFUSED']:
+            if index >= len(update.records):
+                raise ProtocolError(BAD_MESSAGE, f'record {index}',
+                                    frame.header())
+            if index in update.refused:
+                continue          # told again after a lost connection
+            update.refused.add(index)
+            self.refused += 1
+            text = ''.join(c if c.isprintable() else '?' for c in text)
+            self.report(f'rejected {update.records[index].line} '
+                        f'{REJECT_NAMES.get(code, code)} {text}'.rstrip())
+
+    def _on_keepalive(self, frame, fields, now):
+        if 'ACKED' in fields:
+            raise ProtocolError(BAD_MESSAGE, 'ACKED of a sink', frame.header())
+        self.peer_clock = (fields['CLOCK'][0], now)
+
+    def _send_updates(self, now):
+        while (self.state == 'open'
+               and self.next <= min(self.serial, self.acked + self.window)):
+            update = self.updates[self.next]
+            news = self.acked if self.acked != self.reported else None
+            frame = encode_message('UPDATE', self.next, update.records,
+                                   AS_OF=update.as_of, ACKED=news)
+            if len(frame.body) > self.frame_max:
+                self.bye(BYE_SHUTDOWN, 'FRAME_MAX became smaller than a frame')
+                self.final = self.reason
+                return
+            self._send(frame, now)
+            self.sent_serial = max(self.sent_serial, self.next)
+            self.next, self.reported = self.next + 1, self.acked

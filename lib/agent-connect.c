@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* How an agent gets to its receiver, and what it hears from it. */
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent-private.h"
+
+#define BACKOFF_MIN_US UINT64_C(500000)
+#define BACKOFF_MAX_US UINT64_C(60000000)
+
+/* What may wait in the connection: more would only age there. */
+#define QUEUED_MAX (256u << 10)
+
+static uint64_t random_below(uint64_t bound)
+{
+	uint64_t value = 0;
+
+	/* Never fails for so few bytes once the kernel is up. */
+	(void)!getrandom(&value, sizeof(value), 0);
+	return value % bound;
+}
+
+static void set_retry(struct uidrecv_agent *agent, uint64_t delay_us)
+{
+	agent->is_waiting = true;
+	ur_loop_set_timer(&agent->loop, &agent->retry_timer,
+			  agent->loop.now_us + delay_us);
+}
+
+/* Full jitter: agents that lost one receiver together come back apart. */
+static void back_off(struct uidrecv_agent *agent)
+{
+	set_retry(agent, random_below(agent->backoff_us + 1));
+	agent->backoff_us *= 2;
+	if (agent->backoff_us > BACKOFF_MAX_US)
+		agent->backoff_us = BACKOFF_MAX_US;
+}
+
+void ur_agent_on_retry(struct ur_timer *timer)
+{
+	struct uidrecv_agent *agent =
+	    (struct uidrecv_agent *)((char *)timer -
+				     offsetof(struct uidrecv_agent,
+					      retry_timer));
+
+	agent->is_waiting = false;
+	/* The next dispatch connects. */
+	ur_loop_wake(&agent->loop);
+}
+
+static struct uidrecv_agent *get_agent(const struct ur_conn *conn)
+{
+	return conn->options.owner;
+}
+
+static int on_authenticated(struct ur_conn *conn)
+{
+	struct uidrecv_agent *agent = get_agent(conn);
+	struct ur_outbox *outbox = &agent->outbox;
+	struct ur_session_options *session = &conn->options.session;
+
+	if (!ur_tls_has_name(conn->tls, agent->receiver_name))
+		return UIDRECV_E_IDENTITY;
+	/*
+	 * Set as late as this, for records may have been queued while the
+	 * connection was made.
+	 */
+	ur_outbox_close(outbox);
+	session->acked = outbox->acked;
+	session->replay_first = outbox->acked + 1;
+	session->replay_last = outbox->serial;
+	return 0;
+}
+
+void ur_agent_push(struct uidrecv_agent *agent)
+{
+	struct ur_outbox *outbox = &agent->outbox;
+	struct ur_conn *conn = agent->conn;
+
+	if (!agent->is_open || !conn)
+		return;
+	ur_outbox_close(outbox);
+	while (outbox->unsent && ur_conn_queued(conn) < QUEUED_MAX &&
+	       outbox->unsent->serial - outbox->acked <= conn->session.window) {
+		const struct ur_buf *frame = &outbox->unsent->frame;
+
+		ur_session_update(&conn->session, ur_buf_front(frame),
+				  frame->size, agent->loop.now_us);
+		outbox->unsent = outbox->unsent->next;
+	}
+	ur_conn_flush(conn);
+}
+
+static bool all_fit(const struct ur_outbox *outbox, uint32_t body_max)
+{
+	for (const struct ur_outgoing *item = outbox->first; item;
+	     item = item->next)
+		if (item->frame.size - UR_FRAME_HEADER > body_max)
+			return false;
+	return true;
+}
+
+/* A receiver with a smaller limit than the last one: begin a new session. */
+static void renumber(struct uidrecv_agent *agent, struct ur_conn *conn,
+		     uint32_t body_max)
+{
+	uint64_t session_id = random_below(UINT64_MAX) + 1;
+
+	if (ur_outbox_renumber(&agent->outbox, body_max) < 0)
+		ur_log(&agent->log, UIDRECV_LOG_ERROR,
+		       "no memory to cut what waits into smaller frames");
+	else
+		agent->session_id = session_id;
+	ur_conn_bye(conn, UIDRECV_BYE_SHUTDOWN, NULL);
+}
+
+static void on_ready(struct ur_conn *conn)
+{
+	struct uidrecv_agent *agent = get_agent(conn);
+	uint32_t body_max = conn->session.peer_frame_max - UR_UPDATE_SPARE;
+	struct uidrecv_agent_event event = {.type = UIDRECV_AGENT_CONNECTED};
+
+	ur_outbox_close(&agent->outbox);
+	if (!all_fit(&agent->outbox, body_max)) {
+		renumber(agent, conn, body_max);
+		return;
+	}
+	agent->outbox.body_max = body_max;
+	agent->backoff_us = BACKOFF_MIN_US;
+	agent->is_open = true;
+	agent->connects++;
+	ur_outbox_rewind(&agent->outbox);
+	snprintf(event.text, sizeof(event.text), "%s", conn->peer);
+	ur_agent_tell(agent, &event);
+	ur_log(&agent->log, UIDRECV_LOG_INFO,
+	       "%s: connected, serials up to %llu are durable there",
+	       conn->peer, (unsigned long long)conn->session.durable);
+}
+
+static void on_ack(struct uidrecv_agent *agent, uint64_t serial)
+{
+	struct uidrecv_agent_event event = {.type = UIDRECV_AGENT_ACKED,
+					    .serial = serial};
+
+	if (!ur_outbox_ack(&agent->outbox, serial))
+		return;
+	event.ticket = agent->outbox.acked_ticket;
+	ur_agent_tell(agent, &event);
+}
+
+static void on_reject(struct uidrecv_agent *agent,
+		      const struct ur_message *message)
+{
+	struct ur_reading rejects = message->rejects;
+	struct ur_reject reject;
+
+	while (ur_rejects_next(&rejects, &reject)) {
+		struct uidrecv_agent_event event = {
+		    .type = UIDRECV_AGENT_REJECTED,
+		    .serial = message->serial,
+		    .code = reject.code,
+		};
+
+		event.ticket = ur_outbox_refuse(&agent->outbox, message->serial,
+						reject.index);
+		ur_log_escape(event.text, sizeof(event.text), reject.text.bytes,
+			      reject.text.size);
+		if (event.ticket)
+			ur_agent_tell(agent, &event);
+	}
+}
+
+static void on_message(struct ur_conn *conn, const struct ur_message *message)
+{
+	struct uidrecv_agent *agent = get_agent(conn);
+
+	switch (message->type) {
+	case UR_READY:
+		on_ready(conn);
+		break;
+	case UR_ACK:
+		on_ack(agent, message->serial);
+		break;
+	case UR_REJECT:
+		on_reject(agent, message);
+		break;
+	default:
+		break;
+	}
+}
+
+static bool is_final(int error, uint16_t bye)
+{
+	return bye >= UIDRECV_BYE_NOT_AUTHORIZED ||
+	       error == UIDRECV_E_CERTIFICATE || error == UIDRECV_E_IDENTITY ||
+	       error == UIDRECV_E_ALPN;
+}
+
+static void on_ended(struct ur_conn *conn, int error)
+{
+	struct uidrecv_agent *agent = get_agent(conn);
+	uint16_t received = conn->session.bye_received;
+	uint16_t code = received ? received : conn->session.bye_sent;
+	bool is_refusal = is_final(error, code);
+	struct uidrecv_agent_event event = {
+	    .type = is_refusal ? UIDRECV_AGENT_REFUSED : UIDRECV_AGENT_LOST,
+	    .error = error,
+	    .code = received,
+	};
+
+	if (agent->conn != conn)
+		return;
+	agent->conn = NULL;
+	agent->is_open = false;
+	snprintf(event.text, sizeof(event.text), "%s: %s",
+		 conn->peer[0] ? conn->peer : agent->options.receiver,
+		 ur_conn_get_error(conn));
+	if (agent->is_finishing && !agent->outbox.first)
+		return;
+	ur_log(&agent->log, UIDRECV_LOG_WARNING, "%s", event.text);
+	ur_agent_tell(agent, &event);
+	if (!is_refusal)
+		back_off(agent);
+	else if (agent->options.retry_refused)
+		set_retry(agent, BACKOFF_MAX_US);
+	else
+		agent->refused = UIDRECV_E_REFUSED;
+}
+
+static void on_gone(struct ur_conn *conn)
+{
+	(void)conn;
+}
+
+static const struct ur_conn_ops ops = {
+    .authenticated = on_authenticated,
+    .message = on_message,
+    .ended = on_ended,
+    .gone = on_gone,
+};
+
+/* A socket that is connecting, or -errno. Tries the addresses in turn. */
+static int begin_connect(const struct uidrecv_agent *agent)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+				 .ai_flags = AI_NUMERICSERV};
+	struct addrinfo *all, *info;
+	uint64_t count = 0, skip;
+	char port[8];
+	int fd, error;
+
+	snprintf(port, sizeof(port), "%u", agent->port);
+	if (getaddrinfo(agent->host, port, &hints, &all))
+		return -EHOSTUNREACH;
+	for (info = all; info; info = info->ai_next)
+		count++;
+	skip = agent->attempts % count;
+	for (info = all; skip--; info = info->ai_next)
+		;
+	fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+		    0);
+	error = fd < 0 ? -errno : 0;
+	if (!error && connect(fd, info->ai_addr, info->ai_addrlen) < 0 &&
+	    errno != EINPROGRESS) {
+		error = -errno;
+		close(fd);
+	}
+	freeaddrinfo(all);
+	return error ? error : fd;
+}
+
+static void tell_failed(struct uidrecv_agent *agent, int error)
+{
+	struct uidrecv_agent_event event = {.type = UIDRECV_AGENT_LOST,
+					    .error = error};
+
+	snprintf(event.text, sizeof(event.text), "%s: %s",
+		 agent->options.receiver, uidrecv_strerror(error));
+	ur_log(&agent->log, UIDRECV_LOG_WARNING, "%s", event.text);
+	ur_agent_tell(agent, &event);
+	back_off(agent);
+}
+
+void ur_agent_connect(struct uidrecv_agent *agent)
+{
+	const struct uidrecv_agent_options *given = &agent->options;
+	struct ur_conn_options options = {
+	    .loop = &agent->loop,
+	    .context = agent->tls,
+	    .ops = &ops,
+	    .owner = agent,
+	    .handshake_us = given->connect_ms * UINT64_C(1000),
+	    .is_connecting = true,
+	    .session =
+		{
+		    .role = UR_SOURCE,
+		    .hold_min_s = (uint16_t)given->hold_min_s,
+		    .hold_max_s = (uint16_t)given->hold_max_s,
+		    .frame_max = UR_FRAME_BODY_MAX,
+		    .clock_base_us = agent->clock_base_us,
+		    .software = agent->software,
+		    .session_id = agent->session_id,
+		},
+	};
+	int fd = begin_connect(agent);
+	int error = fd;
+
+	agent->attempts++;
+	if (fd >= 0)
+		error = ur_conn_new(&agent->conn, fd, &agent->conns, &options);
+	if (error < 0)
+		tell_failed(agent, error);
+}

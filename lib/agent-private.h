@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The agent's inside, shared by the agent*.c files. */
+#ifndef UR_AGENT_PRIVATE_H
+#define UR_AGENT_PRIVATE_H
+
+#include <sys/types.h>
+
+#include <uidrecv/agent.h>
+
+#include "conn.h"
+
+/* One UPDATE, from its first record to its ACK. */
+struct ur_outgoing {
+	struct ur_outgoing *next;
+	uint64_t serial;
+	uint64_t first_ticket;
+	uint64_t as_of_us; /* of the agent's clock */
+	uint32_t count;	   /* records */
+	bool is_closed;	   /* takes no more records; the frame is whole */
+	struct ur_buf frame;
+	struct ur_update_writer writer;
+	uint8_t refused[UR_RECORDS_MAX / 8]; /* told already, a bit each */
+};
+
+/* What waits for ACKs, in the order of serials. */
+struct ur_outbox {
+	struct ur_outgoing *first, *last;
+	struct ur_outgoing *unsent; /* on this connection; NULL: all is sent */
+	uint64_t serial;	    /* of the newest */
+	uint64_t ticket;	    /* of the newest record */
+	uint64_t acked;		    /* serial */
+	uint64_t acked_ticket;
+	uint64_t bytes;
+	uint64_t records;
+	uint32_t batch_max;
+	uint32_t body_max;
+};
+
+struct ur_agent_event {
+	struct ur_agent_event *next;
+	struct uidrecv_agent_event event;
+};
+
+struct uidrecv_agent {
+	struct uidrecv_agent_options options; /* defaults filled in */
+	char *host, *receiver_name, *software;
+	uint16_t port;
+	pid_t pid;
+
+	struct ur_log log;
+	struct ur_loop loop;
+	struct ur_tls_context *tls;
+	struct ur_conn *conns; /* one, and those that linger */
+	struct ur_conn *conn;  /* the one that counts, or NULL */
+	struct ur_timer retry_timer;
+	uint64_t backoff_us;
+	bool is_waiting; /* for the retry timer */
+	bool is_open;	 /* READY came */
+	int refused;	 /* final: the error, or 0 */
+	bool is_finishing;
+
+	uint64_t session_id;
+	uint64_t clock_base_us;
+	struct ur_outbox outbox;
+	struct ur_agent_event *events, **events_last;
+	uint64_t attempts, connects;
+};
+
+/* agent-outbox.c */
+
+/* 0, -EINVAL, -ENOMEM. */
+int ur_outbox_add(struct ur_outbox *outbox, const struct uidrecv_record *record,
+		  uint64_t clock_us);
+/* Makes what is queued ready to be sent. */
+void ur_outbox_close(struct ur_outbox *outbox);
+/* Forgets up to the serial; false if there was nothing to forget. */
+bool ur_outbox_ack(struct ur_outbox *outbox, uint64_t serial);
+/* The ticket of a refused record, once; 0 if told before or unknown. */
+uint64_t ur_outbox_refuse(struct ur_outbox *outbox, uint64_t serial,
+			  uint32_t index);
+/* Sends all again that is not acknowledged. */
+void ur_outbox_rewind(struct ur_outbox *outbox);
+/*
+ * Cuts what is not acknowledged anew into bodies of at most body_max bytes,
+ * with serials from 1, for a new session. 0 or -ENOMEM (nothing changed).
+ */
+int ur_outbox_renumber(struct ur_outbox *outbox, uint32_t body_max);
+void ur_outbox_done(struct ur_outbox *outbox);
+
+/* agent-connect.c */
+
+/* Begins to connect, or sets the timer for the next attempt. */
+void ur_agent_connect(struct uidrecv_agent *agent);
+void ur_agent_on_retry(struct ur_timer *timer);
+/* Moves from the outbox to the session what the window allows. */
+void ur_agent_push(struct uidrecv_agent *agent);
+
+/* agent.c */
+
+/* Queues an event; without memory it is lost, and logged. */
+void ur_agent_tell(struct uidrecv_agent *agent,
+		   const struct uidrecv_agent_event *event);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Makes the next generation out of the living answers of a full one. */
+#ifndef UR_GROWTH_H
+#define UR_GROWTH_H
+
+#include "generation.h"
+
+/* The fewest slots that hold so many addresses without growing. */
+uint64_t ur_growth_slots(uint64_t entries);
+
+/*
+ * Copies what lives into a new file with room for factor times as much, and
+ * for more agents if their area is full. The new generation is whole, but not
+ * yet in the place of the old. 0; UIDRECV_E_TABLE if the old one is damaged;
+ * -ENOSPC or another errno.
+ */
+int ur_growth_make(const struct ur_generation *now,
+		   const struct ur_generation_site *site, uint64_t store_now_us,
+		   uint64_t factor, struct ur_generation *ret_next);
+
+#endif

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <string.h>
+
+#include "message-tlv.h"
+
+#define TIME_MAX (UINT64_C(1) << 62)
+
+/* Section 3: the lengths of values. */
+struct form {
+	uint16_t type; /* 0: not known */
+	bool repeats;
+	uint16_t min, max;
+};
+
+#define FORM(type, min, max) [UR_TLV_NUMBER(type)] = {type, false, min, max}
+
+static const struct form forms[UR_TLV_NUMBERS] = {
+    FORM(UR_TLV_VERSIONS, 2, 2),
+    FORM(UR_TLV_ROLE, 1, 1),
+    FORM(UR_TLV_SESSION, 8, 8),
+    FORM(UR_TLV_REPLAY, 16, 16),
+    FORM(UR_TLV_HOLD_RANGE, 4, 4),
+    FORM(UR_TLV_HOLD_TIME, 2, 2),
+    FORM(UR_TLV_FRAME_MAX, 4, 4),
+    FORM(UR_TLV_CAPABILITIES, 8, 8),
+    FORM(UR_TLV_SOFTWARE, 0, UR_SOFTWARE_MAX),
+    FORM(UR_TLV_CLOCK, 24, 24),
+    FORM(UR_TLV_VERSION, 1, 1),
+    FORM(UR_TLV_DURABLE, 8, 8),
+    FORM(UR_TLV_WINDOW, 4, 4),
+    FORM(UR_TLV_ACKED, 8, 8),
+    FORM(UR_TLV_AS_OF, 8, 8),
+    [UR_TLV_NUMBER(UR_TLV_REFUSED)] = {UR_TLV_REFUSED, true, 6,
+				       6 + UR_TEXT_MAX},
+    FORM(UR_TLV_REASON, 2, 2 + UR_TEXT_MAX),
+    FORM(UR_TLV_QUOTE, UR_FRAME_HEADER, UR_FRAME_HEADER),
+    FORM(UR_TLV_ADDRESS, 4, 16),
+    /* Users of a wrong length have codes of their own. */
+    FORM(UR_TLV_USER, 0, UINT16_MAX),
+    FORM(UR_TLV_EVENT_TIME, 8, 8),
+    FORM(UR_TLV_LIFETIME, 4, 4),
+    FORM(UR_TLV_SOURCE, 1, 1),
+    FORM(UR_TLV_TOKEN, 8, 8),
+};
+
+/* Sections 4 and 5: which must stand in what, and which may. */
+struct belonging {
+	uint64_t needed, optional;
+};
+
+#define B(name) UR_TLV_BIT(UR_TLV_##name)
+#define SINK_HELLO                                                             \
+	(B(VERSIONS) | B(ROLE) | B(HOLD_RANGE) | B(FRAME_MAX) | B(CLOCK))
+
+static const struct belonging belongings[] = {
+    [UR_IN_SOURCE_HELLO] = {SINK_HELLO | B(SESSION) | B(REPLAY) | B(ACKED),
+			    B(CAPABILITIES) | B(SOFTWARE)},
+    [UR_IN_SINK_HELLO] = {SINK_HELLO, B(CAPABILITIES) | B(SOFTWARE)},
+    [UR_IN_READY] = {B(VERSION) | B(HOLD_TIME) | B(DURABLE) | B(WINDOW), 0},
+    [UR_IN_UPDATE] = {B(AS_OF), B(ACKED)},
+    [UR_IN_ACK] = {0, 0},
+    [UR_IN_REJECT] = {B(REFUSED), 0},
+    [UR_IN_KEEPALIVE] = {B(CLOCK), B(ACKED)},
+    [UR_IN_BYE] = {B(REASON), B(QUOTE)},
+    [UR_IN_MAP] = {B(ADDRESS) | B(USER),
+		   B(EVENT_TIME) | B(LIFETIME) | B(SOURCE) | B(TOKEN)},
+    [UR_IN_REFRESH] = {B(ADDRESS), B(USER) | B(LIFETIME)},
+    [UR_IN_LOGOUT] = {B(ADDRESS), B(USER) | B(EVENT_TIME) | B(TOKEN)},
+    [UR_IN_WITHDRAW] = {B(ADDRESS), 0},
+};
+
+bool ur_tlv_next(struct ur_reading *reading, struct ur_tlv *ret_tlv)
+{
+	if (reading->left == 0)
+		return false;
+	ret_tlv->type = ur_reading_u16(reading);
+	ret_tlv->size = ur_reading_u16(reading);
+	ret_tlv->value = ur_reading_bytes(reading, ret_tlv->size);
+	return !reading->failed;
+}
+
+static bool belongs(enum ur_place place, unsigned int type)
+{
+	const struct belonging *here = &belongings[place];
+	unsigned int number = UR_TLV_NUMBER(type);
+
+	return number < UR_TLV_NUMBERS && forms[number].type == type &&
+	       (here->needed | here->optional) & UR_TLV_BIT(type);
+}
+
+static enum ur_tlvs_result take(struct ur_tlvs *tlvs, enum ur_place place,
+				const struct ur_tlv *tlv)
+{
+	const struct form *form;
+
+	if (place == UR_IN_UPDATE && ur_tlv_is_record(tlv->type)) {
+		tlvs->records++;
+		return UR_TLVS_GOOD;
+	}
+	if (!belongs(place, tlv->type))
+		return tlv->type & UR_TLV_CRITICAL ? UR_TLVS_UNKNOWN
+						   : UR_TLVS_GOOD;
+	form = &forms[UR_TLV_NUMBER(tlv->type)];
+	if (tlv->size < form->min || tlv->size > form->max ||
+	    (ur_tlvs_has(tlvs, tlv->type) && !form->repeats))
+		return UR_TLVS_BAD;
+	tlvs->seen |= UR_TLV_BIT(tlv->type);
+	tlvs->at[UR_TLV_NUMBER(tlv->type)] = *tlv;
+	return UR_TLVS_GOOD;
+}
+
+enum ur_tlvs_result ur_tlvs_read(struct ur_tlvs *tlvs, enum ur_place place,
+				 const uint8_t *bytes, size_t size)
+{
+	enum ur_tlvs_result result;
+	struct ur_reading reading;
+	struct ur_tlv tlv;
+
+	tlvs->seen = 0;
+	tlvs->records = 0;
+	ur_reading_init(&reading, bytes, size);
+	tlvs->all = reading;
+	while (ur_tlv_next(&reading, &tlv)) {
+		result = take(tlvs, place, &tlv);
+		if (result != UR_TLVS_GOOD)
+			return result;
+	}
+	if (reading.failed || belongings[place].needed & ~tlvs->seen)
+		return UR_TLVS_BAD;
+	return UR_TLVS_GOOD;
+}
+
+struct ur_reading ur_tlvs_get(const struct ur_tlvs *tlvs, unsigned int type)
+{
+	const struct ur_tlv *tlv = &tlvs->at[UR_TLV_NUMBER(type)];
+	struct ur_reading reading;
+
+	if (ur_tlvs_has(tlvs, type))
+		ur_reading_init(&reading, tlv->value, tlv->size);
+	else
+		ur_reading_init(&reading, NULL, 0);
+	return reading;
+}
+
+static uint64_t get_number(const struct ur_tlvs *tlvs, unsigned int type)
+{
+	struct ur_reading value = ur_tlvs_get(tlvs, type);
+
+	switch (value.left) {
+	case 1:
+		return ur_reading_u8(&value);
+	case 2:
+		return ur_reading_u16(&value);
+	case 4:
+		return ur_reading_u32(&value);
+	default:
+		return ur_reading_u64(&value);
+	}
+}
+
+static struct ur_text rest(struct ur_reading *value)
+{
+	struct ur_text text = {(const char *)value->at, value->left};
+
+	return text;
+}
+
+static bool get_clock(const struct ur_tlvs *tlvs, struct ur_clock_echo *clock)
+{
+	struct ur_reading value = ur_tlvs_get(tlvs, UR_TLV_CLOCK);
+
+	clock->now_us = ur_reading_u64(&value);
+	clock->echo_us = ur_reading_u64(&value);
+	clock->held_us = ur_reading_u64(&value);
+	return clock->now_us <= TIME_MAX && clock->echo_us <= TIME_MAX &&
+	       clock->held_us <= TIME_MAX;
+}
+
+static bool fill_hello_source(const struct ur_tlvs *tlvs,
+			      struct ur_hello *hello)
+{
+	struct ur_reading replay = ur_tlvs_get(tlvs, UR_TLV_REPLAY);
+
+	hello->session_id = get_number(tlvs, UR_TLV_SESSION);
+	hello->replay_first = ur_reading_u64(&replay);
+	hello->replay_last = ur_reading_u64(&replay);
+	hello->acked = get_number(tlvs, UR_TLV_ACKED);
+	return hello->session_id != 0 && hello->replay_first != 0 &&
+	       hello->replay_first - 1 <= hello->replay_last;
+}
+
+static bool fill_hello(struct ur_message *message, const struct ur_tlvs *tlvs)
+{
+	struct ur_hello *hello = &message->hello;
+	struct ur_reading value;
+
+	value = ur_tlvs_get(tlvs, UR_TLV_VERSIONS);
+	hello->version_min = ur_reading_u8(&value);
+	hello->version_max = ur_reading_u8(&value);
+	hello->role = (uint8_t)get_number(tlvs, UR_TLV_ROLE);
+	value = ur_tlvs_get(tlvs, UR_TLV_HOLD_RANGE);
+	hello->hold_min_s = ur_reading_u16(&value);
+	hello->hold_max_s = ur_reading_u16(&value);
+	hello->frame_max = (uint32_t)get_number(tlvs, UR_TLV_FRAME_MAX);
+	hello->capabilities = get_number(tlvs, UR_TLV_CAPABILITIES);
+	value = ur_tlvs_get(tlvs, UR_TLV_SOFTWARE);
+	hello->software = rest(&value);
+	if (hello->version_min == 0 ||
+	    hello->version_min > hello->version_max ||
+	    hello->hold_min_s > hello->hold_max_s ||
+	    hello->frame_max < UR_FRAME_BODY_MIN ||
+	    hello->frame_max > UR_FRAME_BODY_MAX ||
+	    !get_clock(tlvs, &hello->clock))
+		return false;
+	if (hello->role == UR_SOURCE)
+		return fill_hello_source(tlvs, hello);
+	return hello->role == UR_SINK;
+}
+
+static bool fill_ready(struct ur_message *message, const struct ur_tlvs *tlvs)
+{
+	struct ur_ready *ready = &message->ready;
+
+	ready->version = (uint8_t)get_number(tlvs, UR_TLV_VERSION);
+	ready->hold_time_s = (uint16_t)get_number(tlvs, UR_TLV_HOLD_TIME);
+	ready->durable = get_number(tlvs, UR_TLV_DURABLE);
+	ready->window = (uint32_t)get_number(tlvs, UR_TLV_WINDOW);
+	return ready->version != 0;
+}
+
+static bool fill_update(struct ur_message *message, const struct ur_tlvs *tlvs)
+{
+	struct ur_update *update = &message->update;
+
+	update->as_of_us = get_number(tlvs, UR_TLV_AS_OF);
+	update->acked = get_number(tlvs, UR_TLV_ACKED);
+	update->has_acked = ur_tlvs_has(tlvs, UR_TLV_ACKED);
+	update->records_count = tlvs->records;
+	update->body = tlvs->all.at;
+	update->body_size = tlvs->all.left;
+	return tlvs->records > 0 && tlvs->records <= UR_RECORDS_MAX;
+}
+
+static bool fill_ack(struct ur_message *message, const struct ur_tlvs *tlvs)
+{
+	(void)message;
+	(void)tlvs;
+	return true;
+}
+
+static bool fill_reject(struct ur_message *message, const struct ur_tlvs *tlvs)
+{
+	message->rejects = tlvs->all;
+	return true;
+}
+
+static bool fill_keepalive(struct ur_message *message,
+			   const struct ur_tlvs *tlvs)
+{
+	struct ur_keepalive *keepalive = &message->keepalive;
+
+	keepalive->acked = get_number(tlvs, UR_TLV_ACKED);
+	keepalive->has_acked = ur_tlvs_has(tlvs, UR_TLV_ACKED);
+	return get_clock(tlvs, &keepalive->clock);
+}
+
+static bool fill_bye(struct ur_message *message, const struct ur_tlvs *tlvs)
+{
+	struct ur_reading value = ur_tlvs_get(tlvs, UR_TLV_REASON);
+	struct ur_bye *bye = &message->bye;
+
+	bye->code = ur_reading_u16(&value);
+	bye->text = rest(&value);
+	if (ur_tlvs_has(tlvs, UR_TLV_QUOTE))
+		bye->quote = ur_tlvs_get(tlvs, UR_TLV_QUOTE).at;
+	return true;
+}
+
+/* Section 4. */
+struct kind {
+	/* NULL: announced by none, so that only the type is read. */
+	bool (*fill)(struct ur_message *message, const struct ur_tlvs *tlvs);
+	enum ur_place place;
+	bool has_serial;
+};
+
+static const struct kind kinds[] = {
+    [UR_HELLO] = {fill_hello, UR_IN_SOURCE_HELLO, false},
+    [UR_READY] = {fill_ready, UR_IN_READY, false},
+    [UR_UPDATE] = {fill_update, UR_IN_UPDATE, true},
+    [UR_ACK] = {fill_ack, UR_IN_ACK, true},
+    [UR_REJECT] = {fill_reject, UR_IN_REJECT, true},
+    [UR_KEEPALIVE] = {fill_keepalive, UR_IN_KEEPALIVE, false},
+    [UR_BYE] = {fill_bye, UR_IN_BYE, false},
+    [UR_TS_CONFIG] = {NULL, UR_IN_ACK, true},
+};
+
+/* What belongs in a HELLO depends on its ROLE, which may stand anywhere. */
+static enum ur_place place_of_hello(const struct ur_frame *frame)
+{
+	struct ur_reading reading;
+	struct ur_tlv tlv;
+
+	ur_reading_init(&reading, frame->body, frame->length);
+	while (ur_tlv_next(&reading, &tlv))
+		if (tlv.type == UR_TLV_ROLE && tlv.size == 1)
+			return tlv.value[0] == UR_SINK ? UR_IN_SINK_HELLO
+						       : UR_IN_SOURCE_HELLO;
+	return UR_IN_SOURCE_HELLO;
+}
+
+static int refuse(uint16_t bye, uint16_t *ret_bye)
+{
+	*ret_bye = bye;
+	return UIDRECV_E_MESSAGE;
+}
+
+int ur_message_decode(const struct ur_frame *frame,
+		      struct ur_message *ret_message, uint16_t *ret_bye)
+{
+	enum ur_tlvs_result result;
+	const struct kind *kind;
+	enum ur_place place;
+	struct ur_tlvs tlvs;
+
+	if (frame->type == 0 || frame->type >= sizeof(kinds) / sizeof(*kinds))
+		return refuse(UIDRECV_BYE_BAD_TYPE, ret_bye);
+	memset(ret_message, 0, sizeof(*ret_message));
+	ret_message->type = frame->type;
+	ret_message->version = frame->version;
+	ret_message->serial = frame->serial;
+	kind = &kinds[frame->type];
+	if (!kind->fill)
+		return 0;
+	place = frame->type == UR_HELLO ? place_of_hello(frame) : kind->place;
+	result = ur_tlvs_read(&tlvs, place, frame->body, frame->length);
+	if (result == UR_TLVS_UNKNOWN && frame->type == UR_HELLO)
+		return refuse(UIDRECV_BYE_UNSUPPORTED_FIELD, ret_bye);
+	if (result != UR_TLVS_GOOD || !kind->fill(ret_message, &tlvs) ||
+	    (!kind->has_serial && frame->serial != 0))
+		return refuse(UIDRECV_BYE_BAD_MESSAGE, ret_bye);
+	return 0;
+}
+
+int ur_rejects_next(struct ur_reading *rejects, struct ur_reject *ret_reject)
+{
+	struct ur_reading value;
+	struct ur_tlv tlv;
+
+	do {
+		if (!ur_tlv_next(rejects, &tlv))
+			return 0;
+	} while (tlv.type != UR_TLV_REFUSED);
+	ur_reading_init(&value, tlv.value, tlv.size);
+	ret_reject->index = ur_reading_u32(&value);
+	ret_reject->code = ur_reading_u16(&value);
+	ret_reject->text = rest(&value);
+	return !value.failed;
+}

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The list of agents of a receiver: who they are, replacing it, statistics. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "receiver-private.h"
+
+#define DAY_S 86400
+
+static int compare_names(const char *a, size_t a_size, const char *b,
+			 size_t b_size)
+{
+	int order = memcmp(a, b, a_size < b_size ? a_size : b_size);
+
+	return order ? order : (a_size > b_size) - (a_size < b_size);
+}
+
+static struct ur_peer *find(struct ur_peer *peers, size_t count,
+			    const char *name, size_t name_size)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct ur_right *right = peers[middle].right;
+		int order = compare_names(name, name_size, right->name,
+					  right->name_size);
+
+		if (!order)
+			return &peers[middle];
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return NULL;
+}
+
+struct ur_peer *ur_receiver_find_peer(struct uidrecv_receiver *receiver,
+				      const char *name, size_t name_size)
+{
+	return find(receiver->peers, receiver->peers_count, name, name_size);
+}
+
+/* Ranks by id, of the agents that the store knows and the list names. */
+static int make_ranks(const struct uidrecv_receiver *receiver,
+		      const struct ur_peer *peers, size_t peers_count,
+		      struct ur_rank **ret_ranks, size_t *ret_count)
+{
+	size_t count = (size_t)ur_store_get_agent_id_max(receiver->store) + 1;
+	struct ur_rank *ranks = calloc(count, sizeof(*ranks));
+
+	if (!ranks)
+		return -ENOMEM;
+	for (size_t i = 0; i < peers_count; i++) {
+		if (!peers[i].id)
+			continue;
+		ranks[peers[i].id] =
+		    (struct ur_rank){.name = peers[i].right->name,
+				     .priority = peers[i].right->priority};
+	}
+	*ret_ranks = ranks;
+	*ret_count = count;
+	return 0;
+}
+
+static void use_ranks(struct uidrecv_receiver *receiver, struct ur_rank *ranks,
+		      size_t count)
+{
+	struct ur_ranks used = {.by_id = ranks, .count = count};
+
+	ur_store_set_ranks(receiver->store, used);
+	free(receiver->ranks);
+	receiver->ranks = ranks;
+	receiver->ranks_count = count;
+}
+
+int ur_receiver_enrol(struct uidrecv_receiver *receiver, struct ur_peer *peer)
+{
+	const struct ur_agent_row *row;
+	struct ur_rank *ranks;
+	size_t count;
+	int error;
+
+	if (peer->id)
+		return 0;
+	error = ur_store_add_agent(receiver->store, peer->right->name,
+				   peer->right->name_size,
+				   ur_receiver_store_now_us(receiver), &row);
+	if (error)
+		return error;
+	error = ur_table_add_agent(receiver->table, row->id, peer->right->name,
+				   peer->right->name_size);
+	if (error)
+		return error;
+	peer->id = row->id;
+	error = make_ranks(receiver, receiver->peers, receiver->peers_count,
+			   &ranks, &count);
+	if (error) {
+		peer->id = 0;
+		return error;
+	}
+	use_ranks(receiver, ranks, count);
+	return 0;
+}
+
+/* Carries over what is known of the agents that stay. */
+static struct ur_peer *make_peers(struct uidrecv_receiver *receiver,
+				  const struct uidrecv_rights *rights)
+{
+	size_t count = uidrecv_rights_count(rights);
+	struct ur_peer *peers = calloc(count ? count : 1, sizeof(*peers));
+
+	for (size_t i = 0; peers && i < count; i++) {
+		const struct ur_right *right = ur_rights_at(rights, i);
+		const struct ur_peer *former = ur_receiver_find_peer(
+		    receiver, right->name, right->name_size);
+		const struct ur_agent_row *row = ur_store_get_agent(
+		    receiver->store, right->name, right->name_size);
+
+		if (former)
+			peers[i] = *former;
+		peers[i].right = right;
+		peers[i].id = row ? row->id : 0;
+		peers[i].newest = NULL;
+	}
+	return peers;
+}
+
+/* Sessions go over to the new list, or end. */
+static void move_sessions(struct uidrecv_receiver *receiver,
+			  struct ur_peer *peers, size_t count)
+{
+	for (struct ur_conn *conn = receiver->conns; conn; conn = conn->next) {
+		struct ur_peer *former = conn->agent;
+		struct ur_peer *peer;
+
+		if (!former)
+			continue;
+		peer = find(peers, count, former->right->name,
+			    former->right->name_size);
+		if (!peer)
+			ur_conn_bye(conn, UIDRECV_BYE_NOT_AUTHORIZED, NULL);
+		conn->agent = peer;
+	}
+}
+
+struct keeping {
+	const struct ur_peer **by_id;
+	size_t count;
+};
+
+static bool keep_claim(void *user, uint32_t agent,
+		       struct uidrecv_address address,
+		       const struct ur_claim *claim)
+{
+	const struct keeping *keeping = user;
+
+	return agent < keeping->count && keeping->by_id[agent] &&
+	       ur_admit_claim(keeping->by_id[agent]->right, address, claim);
+}
+
+/* Drops the claims that the list does not allow any more. */
+static int restrict_store(struct uidrecv_receiver *receiver,
+			  const struct ur_peer *peers, size_t count)
+{
+	struct keeping keeping = {
+	    .count = (size_t)ur_store_get_agent_id_max(receiver->store) + 1,
+	};
+	int error;
+
+	keeping.by_id = calloc(keeping.count, sizeof(*keeping.by_id));
+	if (!keeping.by_id)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		if (peers[i].id)
+			keeping.by_id[peers[i].id] = &peers[i];
+	error = ur_store_restrict(receiver->store,
+				  ur_receiver_store_now_us(receiver),
+				  ur_clock_wall_us(), keep_claim, &keeping);
+	free(keeping.by_id);
+	return error;
+}
+
+static int replace_agents(struct uidrecv_receiver *receiver,
+			  struct uidrecv_rights *rights)
+{
+	size_t count = uidrecv_rights_count(rights), ranks_count;
+	struct ur_peer *peers = make_peers(receiver, rights);
+	struct ur_rank *ranks;
+	int error;
+
+	if (!peers)
+		return -ENOMEM;
+	error = make_ranks(receiver, peers, count, &ranks, &ranks_count);
+	if (!error) {
+		error = restrict_store(receiver, peers, count);
+		if (error)
+			free(ranks);
+	}
+	if (error) {
+		free(peers);
+		return error;
+	}
+	move_sessions(receiver, peers, count);
+	use_ranks(receiver, ranks, ranks_count);
+	free(receiver->peers);
+	uidrecv_rights_free(receiver->rights);
+	receiver->peers = peers;
+	receiver->peers_count = count;
+	receiver->rights = rights;
+	return 0;
+}
+
+int uidrecv_receiver_set_agents(struct uidrecv_receiver *receiver,
+				const struct uidrecv_rights *rights)
+{
+	struct uidrecv_rights *copy;
+	int error;
+
+	if (!receiver)
+		return -EINVAL;
+	/* Batches point to peers: none may be left. */
+	error = ur_receiver_run_round(receiver);
+	if (error)
+		return error;
+	if (rights)
+		copy = ur_rights_copy(rights);
+	else if (uidrecv_rights_new(&copy) < 0)
+		copy = NULL;
+	if (!copy)
+		return -ENOMEM;
+	error = replace_agents(receiver, copy);
+	if (error) {
+		uidrecv_rights_free(copy);
+		return error;
+	}
+	ur_log(&receiver->log, UIDRECV_LOG_INFO,
+	       "%zu agents are on the list now", receiver->peers_count);
+	/* Priorities may have changed any answer. */
+	return ur_receiver_rebuild_table(receiver);
+}
+
+struct ur_tls_files ur_receiver_get_files(
+    const struct uidrecv_receiver *receiver)
+{
+	return (struct ur_tls_files){
+	    .cert = receiver->cert_path,
+	    .key = receiver->key_path,
+	    .ca = receiver->ca_path,
+	    .crl = receiver->crl_path,
+	};
+}
+
+int uidrecv_receiver_reload_certificates(struct uidrecv_receiver *receiver,
+					 char *error, size_t error_size)
+{
+	struct ur_tls_context *context;
+	struct ur_tls_files files;
+	int ret;
+
+	if (!receiver || !receiver->cert_path)
+		return -EINVAL;
+	files = ur_receiver_get_files(receiver);
+	ret = ur_tls_context_new(&context, UR_TLS_SERVER, &files, error,
+				 error_size);
+	if (ret)
+		return ret;
+	ur_tls_context_unref(receiver->tls);
+	receiver->tls = context;
+	for (struct ur_conn *conn = receiver->conns; conn; conn = conn->next)
+		if (conn->state == UR_CONN_SESSION &&
+		    ur_tls_reverify(conn->tls, context) < 0)
+			ur_conn_bye(conn, UIDRECV_BYE_CERTIFICATE, NULL);
+	ur_log(&receiver->log, UIDRECV_LOG_INFO,
+	       "certificates were read again");
+	return 0;
+}
+
+void ur_receiver_check_certificates(struct uidrecv_receiver *receiver)
+{
+	int64_t now_s = (int64_t)(ur_clock_wall_us() / 1000000);
+
+	for (struct ur_conn *conn = receiver->conns; conn; conn = conn->next)
+		if (conn->state == UR_CONN_SESSION &&
+		    ur_tls_get_not_after(conn->tls) < now_s)
+			ur_conn_bye(conn, UIDRECV_BYE_CERTIFICATE, NULL);
+}
+
+static int64_t days_until(int64_t not_after_s)
+{
+	return (not_after_s - (int64_t)(ur_clock_wall_us() / 1000000)) / DAY_S;
+}
+
+int uidrecv_receiver_get_stats(const struct uidrecv_receiver *receiver,
+			       struct uidrecv_receiver_stats *ret_stats)
+{
+	struct uidrecv_receiver_stats stats;
+	struct ur_store_stats store;
+	size_t size;
+
+	if (!receiver || !ret_stats || ret_stats->size < sizeof(size_t))
+		return -EINVAL;
+	ur_store_get_stats(receiver->store, &store);
+	stats = receiver->stats;
+	stats.updates = receiver->round.updates;
+	stats.records = receiver->round.total;
+	stats.records_rejected = receiver->round.total_rejected;
+	stats.commits = store.commits;
+	stats.commit_errors = receiver->round.commit_errors;
+	stats.claims = store.claims;
+	stats.addresses = store.addresses;
+	stats.store_used_bytes = store.used_bytes;
+	stats.store_max_bytes = store.map_bytes;
+	if (receiver->table) {
+		stats.table_entries = ur_table_get_entries(receiver->table);
+		stats.change = ur_table_get_change(receiver->table);
+	}
+	if (receiver->tls)
+		stats.certificate_days =
+		    days_until(ur_tls_context_get_not_after(receiver->tls));
+	size =
+	    ret_stats->size < sizeof(stats) ? ret_stats->size : sizeof(stats);
+	stats.size = size;
+	memcpy(ret_stats, &stats, size);
+	return 0;
+}
+
+static void fill_connection(const struct ur_peer *peer,
+			    struct uidrecv_agent_stats *stats)
+{
+	const struct ur_conn *conn = peer->conn;
+
+	stats->last_heard_ms = UINT64_MAX;
+	if (peer->heard_us)
+		stats->last_heard_ms =
+		    (ur_clock_boot_us() - peer->heard_us) / 1000;
+	memcpy(stats->software, peer->software, sizeof(peer->software));
+	if (!conn)
+		return;
+	stats->is_connected = true;
+	memcpy(stats->peer, conn->peer, sizeof(conn->peer));
+	stats->certificate_days = days_until(ur_tls_get_not_after(conn->tls));
+}
+
+int uidrecv_receiver_get_agent_stats(const struct uidrecv_receiver *receiver,
+				     size_t index,
+				     struct uidrecv_agent_stats *ret_stats)
+{
+	struct uidrecv_agent_stats stats = {0};
+	const struct ur_agent_row *row;
+	const struct ur_peer *peer;
+	size_t size;
+
+	if (!receiver || !ret_stats || ret_stats->size < sizeof(size_t))
+		return -EINVAL;
+	if (index >= receiver->peers_count)
+		return 0;
+	peer = &receiver->peers[index];
+	memcpy(stats.name, peer->right->name, peer->right->name_size);
+	stats.priority = peer->right->priority;
+	stats.records = peer->records;
+	stats.records_rejected = peer->records_rejected;
+	fill_connection(peer, &stats);
+	row = peer->id ? ur_store_get_agent_by_id(receiver->store, peer->id)
+		       : NULL;
+	if (row) {
+		stats.claims = row->claims;
+		stats.session_id = row->session_id;
+		stats.durable = row->durable;
+		stats.clock_offset_us = row->offset_us;
+	}
+	size =
+	    ret_stats->size < sizeof(stats) ? ret_stats->size : sizeof(stats);
+	stats.size = size;
+	memcpy(ret_stats, &stats, size);
+	return 1;
+}

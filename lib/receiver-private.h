@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The receiver's inside, shared by the receiver*.c files. */
+#ifndef UR_RECEIVER_PRIVATE_H
+#define UR_RECEIVER_PRIVATE_H
+
+#include <sys/types.h>
+
+#include <uidrecv/receiver.h>
+
+#include "conn.h"
+#include "listener.h"
+#include "round.h"
+
+struct uidrecv_receiver {
+	struct uidrecv_receiver_options options; /* defaults filled in */
+	char *store_path, *table_path;
+	char *cert_path, *key_path, *ca_path, *crl_path;
+	pid_t pid;
+
+	struct ur_log log;
+	struct ur_loop loop;
+	struct ur_tls_context *tls; /* NULL: no certificate, never listens */
+	struct ur_store *store;
+	struct ur_table *table;
+	struct ur_round round;
+	uint8_t boot_id[16];
+
+	struct uidrecv_rights *rights;
+	struct ur_peer *peers; /* one per agent on the list, by name */
+	size_t peers_count;
+	struct ur_rank *ranks; /* by agent id */
+	size_t ranks_count;
+
+	struct ur_listener *listeners;
+	struct ur_conn *conns; /* newest first */
+	uint64_t handshakes;   /* connections before READY */
+
+	struct ur_timer second_timer; /* housekeeping */
+	struct ur_timer retry_timer;  /* of a round that failed */
+	uint64_t retry_us;
+	bool is_blocked;   /* a round failed: nothing is read */
+	bool retry_is_due; /* of that round */
+	bool has_paused;   /* connections wait for the round */
+	_Atomic bool stop_asked;
+	bool is_stopping;
+	uint64_t stop_at_us;
+
+	struct uidrecv_receiver_stats stats;
+};
+
+static inline uint64_t ur_receiver_store_now_us(
+    const struct uidrecv_receiver *receiver)
+{
+	return receiver->loop.now_us + ur_store_get_base_us(receiver->store);
+}
+
+/* receiver.c */
+
+/* Runs the round; on failure it blocks reading and sets the retry timer. */
+int ur_receiver_run_round(struct uidrecv_receiver *receiver);
+
+/* Makes a new table of the whole store and puts it in place. */
+int ur_receiver_rebuild_table(struct uidrecv_receiver *receiver);
+
+void ur_receiver_on_second(struct ur_timer *timer);
+void ur_receiver_on_retry(struct ur_timer *timer);
+void ur_receiver_close_listeners(struct uidrecv_receiver *receiver);
+
+/* receiver-session.c */
+
+extern const struct ur_conn_ops ur_receiver_conn_ops;
+
+void ur_receiver_accepted(struct ur_listener *listener, int fd);
+void ur_receiver_accept_failed(struct ur_listener *listener, int error);
+void ur_receiver_completed(void *owner, const struct ur_batch *batch,
+			   const struct ur_refusal *refusals);
+void ur_receiver_pause_all(struct uidrecv_receiver *receiver);
+void ur_receiver_resume_all(struct uidrecv_receiver *receiver);
+
+/* receiver-agents.c */
+
+struct ur_peer *ur_receiver_find_peer(struct uidrecv_receiver *receiver,
+				      const char *name, size_t name_size);
+
+/* Gives a peer its row and its name in the table. 0 or an error. */
+int ur_receiver_enrol(struct uidrecv_receiver *receiver, struct ur_peer *peer);
+
+/* The files that the certificates are read from. */
+struct ur_tls_files ur_receiver_get_files(
+    const struct uidrecv_receiver *receiver);
+
+/* Ends sessions whose certificate has expired. */
+void ur_receiver_check_certificates(struct uidrecv_receiver *receiver);
+
+#endif

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a connection of an agent leads to. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "receiver-private.h"
+
+/* What one agent may have submitted and not yet acknowledged. */
+#define PENDING_MAX (256u << 10)
+
+/* Answers that a peer does not read. */
+#define UNREAD_MAX (1u << 20)
+
+#define WINDOW 256
+
+static struct uidrecv_receiver *get_receiver(const struct ur_conn *conn)
+{
+	return conn->options.owner;
+}
+
+static uint64_t count_same_source(const struct uidrecv_receiver *receiver,
+				  struct uidrecv_address address)
+{
+	uint64_t count = 0;
+
+	for (const struct ur_conn *conn = receiver->conns; conn;
+	     conn = conn->next)
+		count += conn->peer_address.hi == address.hi &&
+			 conn->peer_address.lo == address.lo;
+	return count;
+}
+
+static bool is_in_handshake(const struct ur_conn *conn)
+{
+	return conn->state < UR_CONN_FLUSHING &&
+	       (conn->state != UR_CONN_SESSION ||
+		conn->session.state < UR_SESSION_OPEN);
+}
+
+/* The oldest that is not open yet gives way: most likely it never will be. */
+static void drop_oldest_handshake(struct uidrecv_receiver *receiver)
+{
+	struct ur_conn *oldest = NULL;
+
+	for (struct ur_conn *conn = receiver->conns; conn; conn = conn->next)
+		if (is_in_handshake(conn))
+			oldest = conn;
+	if (!oldest)
+		return;
+	receiver->stats.refused_limit++;
+	ur_log_peer(&receiver->log, UIDRECV_LOG_WARNING, receiver->loop.now_us,
+		    "%s: dropped, too many handshakes at once", oldest->peer);
+	ur_conn_free(oldest);
+}
+
+static struct ur_session_options make_session_options(
+    const struct uidrecv_receiver *receiver)
+{
+	const struct uidrecv_receiver_options *options = &receiver->options;
+
+	return (struct ur_session_options){
+	    .role = UR_SINK,
+	    .hold_min_s = (uint16_t)options->hold_min_s,
+	    .hold_max_s = (uint16_t)options->hold_max_s,
+	    .frame_max = options->frame_max,
+	    .clock_base_us = ur_store_get_base_us(receiver->store),
+	    .software = "libuidrecv",
+	    .window = WINDOW,
+	};
+}
+
+void ur_receiver_accepted(struct ur_listener *listener, int fd)
+{
+	struct uidrecv_receiver *receiver = listener->owner;
+	struct ur_conn_options options = {
+	    .loop = &receiver->loop,
+	    .context = receiver->tls,
+	    .ops = &ur_receiver_conn_ops,
+	    .owner = receiver,
+	    .session = make_session_options(receiver),
+	    .handshake_us = receiver->options.handshake_ms * UINT64_C(1000),
+	};
+	struct ur_conn *conn;
+	int error;
+
+	receiver->stats.accepted++;
+	if (receiver->stats.connections >= receiver->options.connections_max) {
+		receiver->stats.refused_limit++;
+		close(fd);
+		return;
+	}
+	if (receiver->handshakes >= receiver->options.handshakes_max)
+		drop_oldest_handshake(receiver);
+	error = ur_conn_new(&conn, fd, &receiver->conns, &options);
+	if (error) {
+		ur_log(&receiver->log, UIDRECV_LOG_ERROR,
+		       "a connection was not taken: %s",
+		       uidrecv_strerror(error));
+		return;
+	}
+	receiver->stats.connections++;
+	receiver->handshakes++;
+	if (count_same_source(receiver, conn->peer_address) >
+	    receiver->options.per_source_max) {
+		receiver->stats.refused_limit++;
+		ur_log_peer(&receiver->log, UIDRECV_LOG_WARNING,
+			    receiver->loop.now_us,
+			    "%s: refused, too many connections of one address",
+			    conn->peer);
+		ur_conn_free(conn);
+		return;
+	}
+	if (receiver->is_blocked)
+		ur_conn_pause(conn);
+}
+
+void ur_receiver_accept_failed(struct ur_listener *listener, int error)
+{
+	struct uidrecv_receiver *receiver = listener->owner;
+
+	ur_log_peer(&receiver->log, UIDRECV_LOG_ERROR, receiver->loop.now_us,
+		    "no connection can be accepted for the moment: %s",
+		    uidrecv_strerror(error));
+}
+
+static int on_authenticated(struct ur_conn *conn)
+{
+	struct uidrecv_receiver *receiver = get_receiver(conn);
+	size_t count = ur_tls_get_names_count(conn->tls);
+
+	for (size_t i = 0; i < count; i++) {
+		const char *name = ur_tls_get_name(conn->tls, i);
+
+		conn->agent =
+		    ur_receiver_find_peer(receiver, name, strlen(name));
+		if (conn->agent)
+			return 0;
+	}
+	receiver->stats.refused_identity++;
+	ur_log_peer(&receiver->log, UIDRECV_LOG_WARNING, receiver->loop.now_us,
+		    "%s: refused, no name of its certificate is on the list "
+		    "of agents (first: %s)",
+		    conn->peer, count ? ur_tls_get_name(conn->tls, 0) : "none");
+	return UIDRECV_BYE_NOT_AUTHORIZED;
+}
+
+static bool is_superseded(const struct ur_agent_row *row, uint64_t session_id)
+{
+	for (int i = 0; i < UR_SUPERSEDED_MAX; i++)
+		if (row->superseded[i] == session_id)
+			return true;
+	return false;
+}
+
+/* A measured offset within both errors of the stored one is the stored one. */
+static bool agrees(const struct ur_agent_row *row, int64_t offset_us,
+		   uint64_t error_us)
+{
+	uint64_t a = (uint64_t)offset_us, b = (uint64_t)row->offset_us;
+	uint64_t apart = offset_us > row->offset_us ? a - b : b - a;
+
+	return apart <= row->offset_error_us + error_us;
+}
+
+static void take_offset(struct uidrecv_receiver *receiver, struct ur_conn *conn,
+			const struct ur_hello *hello, struct ur_agent_row *row)
+{
+	bool is_same_boot = !memcmp(row->offset_boot_id, receiver->boot_id,
+				    sizeof(receiver->boot_id));
+	int64_t offset_us;
+	uint64_t error_us;
+
+	ur_session_measure(&conn->session, hello, receiver->loop.now_us,
+			   &offset_us, &error_us);
+	if (is_same_boot && (row->session_id == hello->session_id ||
+			     agrees(row, offset_us, error_us)))
+		return;
+	row->offset_us = offset_us;
+	row->offset_error_us = error_us;
+	memcpy(row->offset_boot_id, receiver->boot_id,
+	       sizeof(receiver->boot_id));
+}
+
+/* Stores what HELLO changes of the agent's row. */
+static int store_hello(struct uidrecv_receiver *receiver, struct ur_conn *conn,
+		       const struct ur_hello *hello, struct ur_peer *peer)
+{
+	struct ur_agent_row row =
+	    *ur_store_get_agent_by_id(receiver->store, peer->id);
+	uint64_t forget = hello->acked;
+	int error;
+
+	take_offset(receiver, conn, hello, &row);
+	if (row.session_id != hello->session_id) {
+		memmove(row.superseded + 1, row.superseded,
+			sizeof(row.superseded) - sizeof(row.superseded[0]));
+		row.superseded[0] = row.session_id;
+		row.session_id = hello->session_id;
+		row.durable = 0;
+		peer->dropped = 0;
+		forget = UINT64_MAX;
+	}
+	error = ur_store_begin(receiver->store);
+	if (error)
+		return error;
+	error = ur_store_put_agent(receiver->store, &row);
+	if (!error)
+		error =
+		    ur_store_drop_rejects(receiver->store, peer->id, forget);
+	if (error) {
+		ur_store_abort(receiver->store);
+		return error;
+	}
+	return ur_store_commit(receiver->store,
+			       ur_receiver_store_now_us(receiver),
+			       ur_clock_wall_us());
+}
+
+/* The former connection of this identity makes room. */
+static void replace_former(struct ur_peer *peer, const struct ur_conn *conn,
+			   bool is_same_session)
+{
+	struct ur_conn *former = peer->conn;
+
+	if (former && former != conn)
+		ur_conn_bye(former,
+			    is_same_session ? UIDRECV_BYE_REPLACED
+					    : UIDRECV_BYE_SUPERSEDED,
+			    NULL);
+}
+
+static void on_hello(struct ur_conn *conn, const struct ur_hello *hello)
+{
+	struct uidrecv_receiver *receiver = get_receiver(conn);
+	struct ur_peer *peer = conn->agent;
+	const struct ur_agent_row *row;
+	char software[UR_SOFTWARE_MAX * 3 + 1];
+	int error = ur_receiver_enrol(receiver, peer);
+
+	ur_log_escape(software, sizeof(software), hello->software.bytes,
+		      hello->software.size);
+	/* READY waits for what a former connection submitted. */
+	if (!error)
+		error = ur_receiver_run_round(receiver);
+	if (error) {
+		ur_conn_bye(conn, UIDRECV_BYE_STORE_FAILED, NULL);
+		return;
+	}
+	row = ur_store_get_agent_by_id(receiver->store, peer->id);
+	if (is_superseded(row, hello->session_id)) {
+		ur_conn_bye(conn, UIDRECV_BYE_SUPERSEDED, NULL);
+		return;
+	}
+	replace_former(peer, conn, row->session_id == hello->session_id);
+	if (store_hello(receiver, conn, hello, peer) < 0) {
+		ur_conn_bye(conn, UIDRECV_BYE_STORE_FAILED, NULL);
+		return;
+	}
+	row = ur_store_get_agent_by_id(receiver->store, peer->id);
+	peer->conn = conn;
+	memcpy(peer->software, software, sizeof(software));
+	peer->heard_us = receiver->loop.now_us;
+	ur_session_accept(&conn->session, row->durable, receiver->loop.now_us);
+	receiver->handshakes--;
+	receiver->stats.sessions++;
+	ur_log(&receiver->log, UIDRECV_LOG_INFO,
+	       "%s: session %016llx of %s begins after serial %llu", conn->peer,
+	       (unsigned long long)hello->session_id, peer->right->name,
+	       (unsigned long long)row->durable);
+}
+
+struct resent {
+	struct ur_conn *conn;
+	uint64_t serial;
+};
+
+static void resend_reject(void *user, uint32_t index, uint16_t code)
+{
+	const struct resent *resent = user;
+	struct ur_refusal refusal = {.index = index, .code = code};
+
+	ur_session_reject(&resent->conn->session, resent->serial, &refusal, 1,
+			  resent->conn->options.loop->now_us);
+}
+
+static void on_update(struct ur_conn *conn, const struct ur_message *message)
+{
+	struct uidrecv_receiver *receiver = get_receiver(conn);
+	struct ur_peer *peer = conn->agent;
+	const struct ur_agent_row *row =
+	    ur_store_get_agent_by_id(receiver->store, peer->id);
+	struct ur_batch batch = {
+	    .peer = peer,
+	    .conn = conn,
+	    .serial = message->serial,
+	    .as_of_us = message->update.as_of_us,
+	    .acked = conn->session.acked,
+	    .offset_us = row->offset_us,
+	    .records_count = message->update.records_count,
+	};
+
+	if (message->serial <= conn->session.durable) {
+		struct resent resent = {conn, message->serial};
+
+		receiver->stats.duplicates++;
+		(void)ur_store_each_reject(receiver->store, peer->id,
+					   message->serial, resend_reject,
+					   &resent);
+		ur_session_ack(&conn->session, message->serial,
+			       receiver->loop.now_us);
+	} else if (ur_round_submit(&receiver->round, &batch,
+				   message->update.body,
+				   message->update.body_size) < 0) {
+		ur_conn_bye(conn, UIDRECV_BYE_OVERLOADED, NULL);
+		return;
+	} else {
+		conn->pending_bytes += message->update.body_size;
+	}
+	if (conn->pending_bytes > PENDING_MAX ||
+	    ur_conn_queued(conn) > UNREAD_MAX ||
+	    receiver->round.records >= receiver->options.round_records_max) {
+		ur_conn_pause(conn);
+		receiver->has_paused = true;
+	}
+}
+
+static void on_message(struct ur_conn *conn, const struct ur_message *message)
+{
+	struct ur_peer *peer = conn->agent;
+
+	switch (message->type) {
+	case UR_HELLO:
+		on_hello(conn, &message->hello);
+		break;
+	case UR_UPDATE:
+		on_update(conn, message);
+		break;
+	default:
+		break;
+	}
+	if (peer->conn == conn)
+		peer->heard_us = get_receiver(conn)->loop.now_us;
+}
+
+void ur_receiver_completed(void *owner, const struct ur_batch *batch,
+			   const struct ur_refusal *refusals)
+{
+	struct uidrecv_receiver *receiver = owner;
+	struct ur_conn *conn = batch->conn;
+	struct ur_peer *peer = batch->peer;
+
+	peer->records += batch->records_count - batch->refusals_count;
+	peer->records_rejected += batch->refusals_count;
+	if (!conn || !batch->serial)
+		return;
+	conn->pending_bytes -= batch->body_size;
+	ur_session_reject(&conn->session, batch->serial, refusals,
+			  batch->refusals_count, receiver->loop.now_us);
+	/* One ACK covers all that the round has of this connection. */
+	if (peer->newest == batch)
+		ur_session_ack(&conn->session, batch->serial,
+			       receiver->loop.now_us);
+	/* Sent by ur_receiver_run_round(), once for all batches. */
+}
+
+static void count_end(struct uidrecv_receiver *receiver,
+		      const struct ur_conn *conn, int error)
+{
+	struct uidrecv_receiver_stats *stats = &receiver->stats;
+
+	switch (error) {
+	case UIDRECV_E_CERTIFICATE:
+		stats->refused_certificate++;
+		break;
+	case UIDRECV_E_TLS:
+	case UIDRECV_E_ALPN:
+		stats->refused_tls++;
+		break;
+	case UIDRECV_E_HOLD:
+		if (conn->session.hold_us && conn->agent &&
+		    ((struct ur_peer *)conn->agent)->conn == conn)
+			stats->hold_expired++;
+		else
+			stats->refused_timeout++;
+		break;
+	case -ETIMEDOUT:
+		stats->refused_timeout++;
+		break;
+	default:
+		if (conn->session.bye_sent >= UIDRECV_BYE_BAD_VERSION &&
+		    conn->session.bye_sent < UIDRECV_BYE_NOT_AUTHORIZED)
+			stats->protocol_errors++;
+	}
+}
+
+static void log_end(struct uidrecv_receiver *receiver,
+		    const struct ur_conn *conn, int error, bool was_open)
+{
+	const struct ur_peer *peer = conn->agent;
+	const char *name = peer ? peer->right->name : "nobody";
+
+	/* Said already, in on_authenticated(). */
+	if (conn->session.bye_sent == UIDRECV_BYE_NOT_AUTHORIZED && !peer)
+		return;
+	if (was_open && (error == UIDRECV_E_CLOSED || error == UIDRECV_E_BYE))
+		ur_log(&receiver->log, UIDRECV_LOG_INFO,
+		       "%s: session of %s ended: %s", conn->peer, name,
+		       ur_conn_get_error(conn));
+	else
+		ur_log_peer(&receiver->log, UIDRECV_LOG_WARNING,
+			    receiver->loop.now_us, "%s: %s of %s: %s",
+			    conn->peer, was_open ? "session ended" : "refused",
+			    name, ur_conn_get_error(conn));
+}
+
+static void on_ended(struct ur_conn *conn, int error)
+{
+	struct uidrecv_receiver *receiver = get_receiver(conn);
+	struct ur_peer *peer = conn->agent;
+	bool was_open = peer && peer->conn == conn;
+
+	ur_round_forget(&receiver->round, conn);
+	count_end(receiver, conn, error);
+	if (was_open) {
+		peer->conn = NULL;
+		receiver->stats.sessions--;
+	} else {
+		receiver->handshakes--;
+	}
+	log_end(receiver, conn, error, was_open);
+}
+
+static void on_gone(struct ur_conn *conn)
+{
+	get_receiver(conn)->stats.connections--;
+}
+
+void ur_receiver_pause_all(struct uidrecv_receiver *receiver)
+{
+	for (struct ur_conn *conn = receiver->conns; conn; conn = conn->next)
+		ur_conn_pause(conn);
+	receiver->has_paused = true;
+}
+
+void ur_receiver_resume_all(struct uidrecv_receiver *receiver)
+{
+	struct ur_conn *next;
+
+	receiver->has_paused = false;
+	for (struct ur_conn *conn = receiver->conns; conn; conn = next) {
+		next = conn->next;
+		if (ur_conn_queued(conn) > UNREAD_MAX)
+			receiver->has_paused = true;
+		else
+			ur_conn_resume(conn);
+	}
+}
+
+const struct ur_conn_ops ur_receiver_conn_ops = {
+    .authenticated = on_authenticated,
+    .message = on_message,
+    .ended = on_ended,
+    .gone = on_gone,
+};

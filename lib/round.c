@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "round.h"
+
+void ur_round_init(struct ur_round *round)
+{
+	*round = (struct ur_round){0};
+	round->last = &round->first;
+}
+
+static void clear(struct ur_round *round)
+{
+	struct ur_batch *next;
+
+	for (struct ur_batch *batch = round->first; batch; batch = next) {
+		next = batch->next;
+		free(batch);
+	}
+	round->first = NULL;
+	round->last = &round->first;
+	round->batches = 0;
+	round->records = 0;
+	round->state = UR_ROUND_COLLECTING;
+}
+
+void ur_round_done(struct ur_round *round)
+{
+	clear(round);
+	free(round->refusals);
+}
+
+int ur_round_submit(struct ur_round *round, const struct ur_batch *batch,
+		    const uint8_t *body, size_t body_size)
+{
+	struct ur_batch *copy = malloc(sizeof(*copy) + body_size);
+
+	if (!copy)
+		return -ENOMEM;
+	*copy = *batch;
+	copy->next = NULL;
+	copy->body_size = body_size;
+	memcpy(copy->body, body, body_size);
+	*round->last = copy;
+	round->last = &copy->next;
+	round->batches++;
+	round->records += batch->records_count;
+	return 0;
+}
+
+void ur_round_take_back(struct ur_round *round)
+{
+	struct ur_batch **link = &round->first;
+
+	if (!*link || round->state != UR_ROUND_COLLECTING)
+		return;
+	while ((*link)->next)
+		link = &(*link)->next;
+	round->batches--;
+	round->records -= (*link)->records_count;
+	free(*link);
+	*link = NULL;
+	round->last = link;
+}
+
+void ur_round_forget(struct ur_round *round, const void *conn)
+{
+	for (struct ur_batch *batch = round->first; batch; batch = batch->next)
+		if (batch->conn == conn)
+			batch->conn = NULL;
+}
+
+static int add_refusal(struct ur_round *round, uint32_t index, uint16_t code)
+{
+	if (round->refusals_count == round->refusals_room) {
+		size_t room =
+		    round->refusals_room ? 2 * round->refusals_room : 256;
+		void *refusals =
+		    realloc(round->refusals, room * sizeof(*round->refusals));
+
+		if (!refusals)
+			return -ENOMEM;
+		round->refusals = refusals;
+		round->refusals_room = room;
+	}
+	round->refusals[round->refusals_count++] =
+	    (struct ur_refusal){.index = index, .code = code};
+	return 0;
+}
+
+/* 0, a positive enum uidrecv_reject, or the round's error. */
+static int apply_record(struct ur_round *round, const struct ur_batch *batch,
+			const struct uidrecv_record *record, uint64_t now_us)
+{
+	const struct ur_right *right = batch->peer->right;
+	struct ur_statement statement;
+	int code = ur_admit(right, record, batch->as_of_us, batch->offset_us,
+			    now_us, &statement);
+
+	if (code)
+		return code;
+	return ur_store_apply(round->store, batch->peer->id,
+			      right->mappings_max, &statement, now_us);
+}
+
+static int refuse(struct ur_round *round, const struct ur_batch *batch,
+		  uint32_t index, uint16_t code)
+{
+	int error = add_refusal(round, index, code);
+
+	if (error || !batch->serial)
+		return error;
+	return ur_store_put_reject(round->store, batch->peer->id, batch->serial,
+				   index, code);
+}
+
+static int apply_records(struct ur_round *round, struct ur_batch *batch,
+			 uint64_t now_us)
+{
+	struct ur_records records;
+	struct uidrecv_record record;
+	uint16_t malformed;
+	int ret;
+
+	batch->refusals_start = round->refusals_count;
+	ur_records_init(&records, batch->body, batch->body_size);
+	while (ur_records_next(&records, &record, &malformed)) {
+		ret = malformed ? malformed
+				: apply_record(round, batch, &record, now_us);
+		if (ret > 0) {
+			round->rejected++;
+			ret =
+			    refuse(round, batch, records.index, (uint16_t)ret);
+		} else if (!ret) {
+			round->accepted++;
+		}
+		if (ret < 0)
+			return ret;
+	}
+	batch->refusals_count = round->refusals_count - batch->refusals_start;
+	return 0;
+}
+
+static int apply_batch(struct ur_round *round, struct ur_batch *batch,
+		       uint64_t now_us)
+{
+	struct ur_agent_row row;
+	int error = apply_records(round, batch, now_us);
+
+	/* One row per agent and round is enough: the one with the last serial.
+	 */
+	if (error || !batch->serial || batch->peer->newest != batch)
+		return error;
+	if (batch->acked > batch->peer->dropped) {
+		error = ur_store_drop_rejects(round->store, batch->peer->id,
+					      batch->acked);
+		if (error)
+			return error;
+	}
+	row = *ur_store_get_agent_by_id(round->store, batch->peer->id);
+	row.durable = batch->serial;
+	return ur_store_put_agent(round->store, &row);
+}
+
+static int store_all(struct ur_round *round, uint64_t now_us, uint64_t wall_us)
+{
+	int error = ur_store_begin(round->store);
+
+	if (error)
+		return error;
+	round->refusals_count = 0;
+	round->accepted = 0;
+	round->rejected = 0;
+	for (struct ur_batch *batch = round->first; batch; batch = batch->next)
+		if (batch->serial)
+			batch->peer->newest = batch;
+	for (struct ur_batch *batch = round->first; batch;
+	     batch = batch->next) {
+		error = apply_batch(round, batch, now_us);
+		if (error) {
+			ur_store_abort(round->store);
+			return error;
+		}
+	}
+	return ur_store_commit(round->store, now_us, wall_us);
+}
+
+int ur_round_publish(struct ur_round *round, uint64_t now_us)
+{
+	struct ur_change change;
+
+	while (ur_store_next_change(round->store, &change)) {
+		struct ur_table_answer answer = {
+		    .address = change.address,
+		    .deadline_us = change.deadline_us,
+		    .agent = change.agent,
+		    .source = change.source,
+		    .user_size = change.user_size,
+		    .user = change.user,
+		};
+		int error = ur_table_put(*round->table, &answer, now_us);
+
+		if (!error)
+			continue;
+		/*
+		 * Nobody is better than the former user, and taking back never
+		 * fails. The rest is still taken from the store: a rebuild of
+		 * the table brings all of it back.
+		 */
+		answer.user_size = 0;
+		(void)!ur_table_put(*round->table, &answer, now_us);
+		round->publish_failed = true;
+	}
+	return round->publish_failed ? -ENOSPC : 0;
+}
+
+static void complete_all(struct ur_round *round)
+{
+	for (struct ur_batch *batch = round->first; batch;
+	     batch = batch->next) {
+		struct ur_peer *peer = batch->peer;
+
+		if (batch->acked > peer->dropped)
+			peer->dropped = batch->acked;
+		round->completed(round->owner, batch,
+				 round->refusals + batch->refusals_start);
+	}
+	round->updates += round->batches;
+	round->total += round->accepted;
+	round->total_rejected += round->rejected;
+	clear(round);
+}
+
+int ur_round_run(struct ur_round *round, uint64_t now_us, uint64_t wall_us)
+{
+	int error;
+
+	if (!round->first)
+		return 0;
+	if (round->state == UR_ROUND_COLLECTING) {
+		error = store_all(round, now_us, wall_us);
+		if (error) {
+			round->commit_errors++;
+			return error;
+		}
+		round->commits++;
+		round->state = UR_ROUND_STORED;
+	}
+	error = ur_round_publish(round, now_us);
+	if (error)
+		return error;
+	complete_all(round);
+	return 0;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Group commit: what agents submit is collected, stored in one transaction,
+ * published, and then completed. Session and store meet only here, as submit
+ * and completed.
+ */
+#ifndef UR_ROUND_H
+#define UR_ROUND_H
+
+#include "admit.h"
+#include "log.h"
+#include "message.h"
+#include "store.h"
+#include "table.h"
+
+struct ur_batch;
+
+/* An agent on the list, and what the receiver knows of it. */
+struct ur_peer {
+	const struct ur_right *right;
+	uint32_t id;	   /* in the store; 0: never heard of */
+	void *conn;	   /* the connection that speaks for it, or NULL */
+	uint64_t heard_us; /* last frame; 0: never */
+	const struct ur_batch *newest; /* of the running round */
+	uint64_t dropped; /* refusals of serials up to this are forgotten */
+	uint64_t records, records_rejected;
+	char software[3 * UR_SOFTWARE_MAX + 1];
+};
+
+/* One UPDATE, from its arrival to its completion. */
+struct ur_batch {
+	struct ur_batch *next;
+	struct ur_peer *peer;
+	void *conn;	 /* NULL: it is gone, or there was none */
+	uint64_t serial; /* 0: of the host itself, without a session */
+	uint64_t as_of_us;
+	uint64_t acked;
+	int64_t offset_us;
+	size_t refusals_start, refusals_count;
+	uint32_t records_count;
+	size_t body_size;
+	uint8_t body[];
+};
+
+enum ur_round_state {
+	UR_ROUND_COLLECTING = 0,
+	UR_ROUND_STORED, /* durable, but not all of it published */
+};
+
+struct ur_round {
+	struct ur_store *store;
+	struct ur_table **table; /* the receiver's, which may replace it */
+	struct ur_log *log;
+	enum ur_round_state state;
+	struct ur_batch *first, **last;
+	size_t batches;
+	uint64_t records;
+	struct ur_refusal *refusals;
+	size_t refusals_count, refusals_room;
+	uint64_t accepted, rejected; /* of the running attempt */
+	bool publish_failed;	     /* the table lacks answers: rebuild it */
+	/* A batch is durable and published. */
+	void (*completed)(void *owner, const struct ur_batch *batch,
+			  const struct ur_refusal *refusals);
+	void *owner;
+	uint64_t commits, commit_errors, updates, total, total_rejected;
+};
+
+void ur_round_init(struct ur_round *round);
+void ur_round_done(struct ur_round *round);
+
+/* Copies an UPDATE into the round. 0 or -ENOMEM. */
+int ur_round_submit(struct ur_round *round, const struct ur_batch *batch,
+		    const uint8_t *body, size_t body_size);
+
+/*
+ * Stores, publishes and completes what was submitted. 0; or an error: then
+ * nothing was completed, all is kept, and it may be called again.
+ */
+int ur_round_run(struct ur_round *round, uint64_t now_us, uint64_t wall_us);
+
+/* Publishes what the store has changed by itself. 0 or an error. */
+int ur_round_publish(struct ur_round *round, uint64_t now_us);
+
+/* Takes the last submitted batch back; only while nothing of it is stored. */
+void ur_round_take_back(struct ur_round *round);
+
+/* The connection is gone: its batches complete without it. */
+void ur_round_forget(struct ur_round *round, const void *conn);
+
+#endif

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <string.h>
+
+#include "session.h"
+
+/* A peer that does not read is paused by the owner long before this. */
+#define OUT_LIMIT (16u << 20)
+
+#define SECOND_US UINT64_C(1000000)
+
+static uint64_t own_clock_us(const struct ur_session *session, uint64_t now_us)
+{
+	return now_us + session->options.clock_base_us;
+}
+
+static struct ur_clock_echo make_clock(const struct ur_session *session,
+				       uint64_t now_us)
+{
+	struct ur_clock_echo clock = {
+	    .now_us = own_clock_us(session, now_us),
+	    .echo_us = session->peer_clock_us,
+	    .held_us =
+		session->peer_clock_us ? now_us - session->peer_clock_at_us : 0,
+	};
+
+	return clock;
+}
+
+static void note_clock(struct ur_session *session,
+		       const struct ur_clock_echo *clock, uint64_t now_us)
+{
+	session->peer_clock_us = clock->now_us;
+	session->peer_clock_at_us = now_us;
+}
+
+static void queue_hello(struct ur_session *session, uint64_t now_us)
+{
+	const struct ur_session_options *options = &session->options;
+	struct ur_hello hello = {
+	    .version_min = UR_PROTOCOL_VERSION,
+	    .version_max = UR_PROTOCOL_VERSION,
+	    .role = (uint8_t)options->role,
+	    .hold_min_s = options->hold_min_s,
+	    .hold_max_s = options->hold_max_s,
+	    .frame_max = options->frame_max,
+	    .software = {options->software, strlen(options->software)},
+	    .clock = make_clock(session, now_us),
+	    .session_id = options->session_id,
+	    .replay_first = options->replay_first,
+	    .replay_last = options->replay_last,
+	    .acked = options->acked,
+	};
+
+	ur_hello_encode(&session->out, &hello);
+	session->sent_us = now_us;
+}
+
+void ur_session_init(struct ur_session *session,
+		     const struct ur_session_options *options, uint64_t now_us)
+{
+	*session = (struct ur_session){
+	    .options = *options,
+	    .state = UR_SESSION_WAIT_HELLO,
+	    .begun_us = now_us,
+	    .heard_us = now_us,
+	    .sent_us = now_us,
+	    .acked = options->acked,
+	    .acked_reported = options->acked,
+	    .peer_version_max = UR_PROTOCOL_VERSION,
+	};
+	if (!session->options.software)
+		session->options.software = "";
+	ur_framer_init(&session->framer, UR_FRAME_BODY_MIN);
+	ur_buf_init(&session->out, OUT_LIMIT);
+	if (options->role == UR_SINK)
+		queue_hello(session, now_us);
+}
+
+void ur_session_done(struct ur_session *session)
+{
+	ur_framer_done(&session->framer);
+	ur_buf_done(&session->out);
+}
+
+static void close_with(struct ur_session *session, int error, uint16_t code,
+		       const char *text, const uint8_t *quote, uint64_t now_us)
+{
+	if (session->state == UR_SESSION_CLOSED)
+		return;
+	ur_bye_encode(&session->out, code, text ? text : uidrecv_bye_text(code),
+		      quote);
+	session->state = UR_SESSION_CLOSED;
+	session->error = error;
+	session->bye_sent = code;
+	session->sent_us = now_us;
+}
+
+static int refuse(struct ur_session *session, const struct ur_frame *frame,
+		  int error, uint16_t code, uint64_t now_us)
+{
+	close_with(session, error, code, NULL, frame->header, now_us);
+	return session->error;
+}
+
+void ur_session_bye(struct ur_session *session, uint16_t code, const char *text,
+		    uint64_t now_us)
+{
+	close_with(session, UIDRECV_E_CLOSED, code, text, NULL, now_us);
+}
+
+int ur_session_feed(struct ur_session *session, const void *bytes, size_t size)
+{
+	int error;
+
+	if (session->state == UR_SESSION_CLOSED)
+		return session->error;
+	error = ur_framer_feed(&session->framer, bytes, size);
+	/* The framer's own errors are told by next, which answers them. */
+	if (error == -ENOMEM) {
+		session->state = UR_SESSION_CLOSED;
+		session->error = error;
+	}
+	return error == -ENOMEM ? error : 0;
+}
+
+/* The agreed hold time in seconds, or 0 if there is none. */
+static uint16_t agree_hold(const struct ur_session *session,
+			   const struct ur_hello *hello)
+{
+	uint16_t max = session->options.hold_max_s < hello->hold_max_s
+			   ? session->options.hold_max_s
+			   : hello->hold_max_s;
+
+	if (max < session->options.hold_min_s || max < hello->hold_min_s)
+		return 0;
+	return max;
+}
+
+static int on_hello(struct ur_session *session, const struct ur_frame *frame,
+		    const struct ur_hello *hello, uint64_t now_us)
+{
+	bool is_sink = session->options.role == UR_SINK;
+	uint16_t hold_s = agree_hold(session, hello);
+
+	if (hello->role == session->options.role)
+		return refuse(session, frame, UIDRECV_E_STATE,
+			      UIDRECV_BYE_SAME_ROLE, now_us);
+	if (hello->version_min > UR_PROTOCOL_VERSION ||
+	    hello->version_max < UR_PROTOCOL_VERSION)
+		return refuse(session, frame, UIDRECV_E_VERSION,
+			      UIDRECV_BYE_NO_COMMON_VERSION, now_us);
+	/* The source hears in READY what the sink has chosen. */
+	if (is_sink && !hold_s)
+		return refuse(session, frame, UIDRECV_E_HOLD,
+			      UIDRECV_BYE_NO_COMMON_HOLD_TIME, now_us);
+
+	note_clock(session, &hello->clock, now_us);
+	session->peer_frame_max = hello->frame_max;
+	session->peer_version_max = hello->version_max;
+	if (!is_sink) {
+		queue_hello(session, now_us);
+		session->state = UR_SESSION_WAIT_READY;
+		return 0;
+	}
+	session->hold_us = hold_s * SECOND_US;
+	session->acked = hello->acked;
+	session->peer_replay_first = hello->replay_first;
+	session->state = UR_SESSION_DECIDING;
+	return 1;
+}
+
+static void open_session(struct ur_session *session)
+{
+	session->state = UR_SESSION_OPEN;
+	ur_framer_set_limit(&session->framer, session->options.frame_max);
+}
+
+void ur_session_accept(struct ur_session *session, uint64_t durable,
+		       uint64_t now_us)
+{
+	struct ur_ready ready = {
+	    .version = UR_PROTOCOL_VERSION,
+	    .hold_time_s = (uint16_t)(session->hold_us / SECOND_US),
+	    .durable = durable,
+	    .window = session->options.window,
+	};
+
+	if (session->state != UR_SESSION_DECIDING)
+		return;
+	session->durable = durable;
+	session->window = session->options.window;
+	open_session(session);
+	ur_ready_encode(&session->out, &ready);
+	session->sent_us = now_us;
+	session->heard_us = now_us;
+}
+
+static int on_ready(struct ur_session *session, const struct ur_frame *frame,
+		    const struct ur_ready *ready, uint64_t now_us)
+{
+	if (ready->version != UR_PROTOCOL_VERSION || !ready->window ||
+	    ready->hold_time_s < session->options.hold_min_s ||
+	    ready->hold_time_s > session->options.hold_max_s)
+		return refuse(session, frame, UIDRECV_E_MESSAGE,
+			      UIDRECV_BYE_BAD_MESSAGE, now_us);
+	if (ready->durable > session->options.replay_last)
+		return refuse(session, frame, UIDRECV_E_SERIAL,
+			      UIDRECV_BYE_BAD_SERIAL, now_us);
+	session->hold_us = ready->hold_time_s * SECOND_US;
+	session->durable = ready->durable;
+	session->window = ready->window;
+	session->serial = session->options.acked;
+	open_session(session);
+	return 1;
+}
+
+/* Is this the serial that may come now? */
+static bool serial_is_next(const struct ur_session *session, uint64_t serial)
+{
+	uint64_t first = session->peer_replay_first;
+
+	if (session->serial)
+		return serial == session->serial + 1;
+	if (first > session->durable + 1)
+		return serial == first;
+	return serial >= first && serial <= session->durable + 1;
+}
+
+static void note_acked(struct ur_session *session, uint64_t acked)
+{
+	if (acked > session->acked)
+		session->acked = acked;
+}
+
+static int on_update(struct ur_session *session, const struct ur_frame *frame,
+		     const struct ur_message *message, uint64_t now_us)
+{
+	const struct ur_update *update = &message->update;
+
+	if (!message->serial || !serial_is_next(session, message->serial))
+		return refuse(session, frame, UIDRECV_E_SERIAL,
+			      UIDRECV_BYE_BAD_SERIAL, now_us);
+	if (update->has_acked)
+		note_acked(session, update->acked);
+	if (message->serial > session->acked &&
+	    message->serial - session->acked > session->window)
+		return refuse(session, frame, UIDRECV_E_WINDOW,
+			      UIDRECV_BYE_WINDOW, now_us);
+	session->serial = message->serial;
+	return 1;
+}
+
+/* ACK and REJECT at a source: they must be about what was sent. */
+static int on_answer(struct ur_session *session, const struct ur_frame *frame,
+		     const struct ur_message *message, uint64_t now_us)
+{
+	bool is_ack = message->type == UR_ACK;
+
+	if (message->serial > session->serial ||
+	    message->serial < session->acked ||
+	    (!is_ack && message->serial == session->acked))
+		return refuse(session, frame, UIDRECV_E_SERIAL,
+			      UIDRECV_BYE_BAD_SERIAL, now_us);
+	if (is_ack)
+		session->acked = message->serial;
+	return 1;
+}
+
+static int on_keepalive(struct ur_session *session,
+			const struct ur_frame *frame,
+			const struct ur_keepalive *keepalive, uint64_t now_us)
+{
+	bool from_source = session->options.role == UR_SINK;
+
+	if (keepalive->has_acked != from_source)
+		return refuse(session, frame, UIDRECV_E_MESSAGE,
+			      UIDRECV_BYE_BAD_MESSAGE, now_us);
+	note_clock(session, &keepalive->clock, now_us);
+	if (from_source)
+		note_acked(session, keepalive->acked);
+	return from_source;
+}
+
+static int on_bye(struct ur_session *session, const struct ur_bye *bye)
+{
+	session->bye_received = bye->code;
+	session->state = UR_SESSION_CLOSED;
+	session->error = UIDRECV_E_BYE;
+	return 1;
+}
+
+/*
+ * The state tables of doc/protocol.md section 9. Returns 1 if the owner is to
+ * see the message, 0 if not, or the sticky error.
+ */
+static int run_fsm(struct ur_session *session, const struct ur_frame *frame,
+		   const struct ur_message *message, uint64_t now_us)
+{
+	bool is_sink = session->options.role == UR_SINK;
+
+	if (message->type == UR_BYE)
+		return on_bye(session, &message->bye);
+
+	switch (session->state) {
+	case UR_SESSION_WAIT_HELLO:
+		if (message->type == UR_HELLO)
+			return on_hello(session, frame, &message->hello,
+					now_us);
+		break;
+	case UR_SESSION_WAIT_READY:
+		if (message->type == UR_READY)
+			return on_ready(session, frame, &message->ready,
+					now_us);
+		break;
+	case UR_SESSION_OPEN:
+		if (message->type == UR_KEEPALIVE)
+			return on_keepalive(session, frame, &message->keepalive,
+					    now_us);
+		if (is_sink && message->type == UR_UPDATE)
+			return on_update(session, frame, message, now_us);
+		if (!is_sink &&
+		    (message->type == UR_ACK || message->type == UR_REJECT))
+			return on_answer(session, frame, message, now_us);
+		break;
+	case UR_SESSION_DECIDING:
+	case UR_SESSION_CLOSED:
+		break;
+	}
+	return refuse(session, frame, UIDRECV_E_STATE, UIDRECV_BYE_BAD_STATE,
+		      now_us);
+}
+
+/* Checks what every frame must have in this state. */
+static bool version_is_right(const struct ur_session *session,
+			     const struct ur_frame *frame)
+{
+	if (frame->version == UR_PROTOCOL_VERSION)
+		return true;
+	return session->state == UR_SESSION_WAIT_HELLO &&
+	       (frame->type == UR_HELLO || frame->type == UR_BYE);
+}
+
+int ur_session_next(struct ur_session *session, uint64_t now_us,
+		    struct ur_message *ret_message)
+{
+	struct ur_frame frame;
+	uint16_t bye;
+	int ret;
+
+	while (session->state != UR_SESSION_CLOSED) {
+		ret = ur_framer_next(&session->framer, &frame);
+		if (ret == 0)
+			return 0;
+		if (ret < 0) {
+			close_with(session, ret, session->framer.bye, NULL,
+				   session->framer.offending, now_us);
+			break;
+		}
+		session->heard_us = now_us;
+		if (!version_is_right(session, &frame))
+			return refuse(session, &frame, UIDRECV_E_VERSION,
+				      UIDRECV_BYE_BAD_VERSION, now_us);
+		ret = ur_message_decode(&frame, ret_message, &bye);
+		if (ret < 0)
+			return refuse(session, &frame, ret, bye, now_us);
+		ret = run_fsm(session, &frame, ret_message, now_us);
+		if (ret)
+			return ret;
+	}
+	return session->error;
+}
+
+void ur_session_ack(struct ur_session *session, uint64_t serial,
+		    uint64_t now_us)
+{
+	if (session->state != UR_SESSION_OPEN)
+		return;
+	ur_ack_encode(&session->out, serial);
+	session->sent_us = now_us;
+}
+
+void ur_session_reject(struct ur_session *session, uint64_t serial,
+		       const struct ur_refusal *refusals, size_t count,
+		       uint64_t now_us)
+{
+	if (session->state != UR_SESSION_OPEN || !count)
+		return;
+	ur_reject_encode(&session->out, serial, refusals, count,
+			 session->peer_frame_max);
+	session->sent_us = now_us;
+}
+
+void ur_session_update(struct ur_session *session, const uint8_t *frame,
+		       size_t size, uint64_t now_us)
+{
+	size_t begun = session->out.size;
+	struct ur_reading reading;
+
+	if (session->state != UR_SESSION_OPEN)
+		return;
+	ur_buf_bytes(&session->out, frame, size);
+	if (session->acked != session->acked_reported) {
+		ur_update_add_acked(&session->out, begun, session->acked);
+		session->acked_reported = session->acked;
+	}
+	ur_reading_init(&reading, frame + 8, 8);
+	session->serial = ur_reading_u64(&reading);
+	session->sent_us = now_us;
+}
+
+static uint64_t silence_us(const struct ur_session *session)
+{
+	if (session->state == UR_SESSION_OPEN)
+		return session->heard_us + session->hold_us;
+	return session->begun_us + session->options.handshake_us;
+}
+
+static uint64_t keepalive_us(const struct ur_session *session)
+{
+	if (session->state == UR_SESSION_OPEN)
+		return session->sent_us + session->hold_us / 3;
+	return UINT64_MAX;
+}
+
+uint64_t ur_session_deadline(const struct ur_session *session)
+{
+	uint64_t silence = silence_us(session);
+	uint64_t keepalive = keepalive_us(session);
+
+	if (session->state == UR_SESSION_CLOSED)
+		return UINT64_MAX;
+	return silence < keepalive ? silence : keepalive;
+}
+
+int ur_session_tick(struct ur_session *session, uint64_t now_us)
+{
+	if (session->state == UR_SESSION_CLOSED)
+		return session->error;
+	if (now_us >= silence_us(session)) {
+		close_with(session, UIDRECV_E_HOLD, UIDRECV_BYE_HOLD_TIME, NULL,
+			   NULL, now_us);
+		return session->error;
+	}
+	if (now_us >= keepalive_us(session)) {
+		struct ur_keepalive keepalive = {
+		    .clock = make_clock(session, now_us),
+		    .acked = session->acked,
+		    .has_acked = session->options.role == UR_SOURCE,
+		};
+
+		ur_keepalive_encode(&session->out, &keepalive);
+		session->acked_reported = session->acked;
+		session->sent_us = now_us;
+	}
+	return 0;
+}
+
+void ur_session_heard(struct ur_session *session, uint64_t now_us)
+{
+	session->heard_us = now_us;
+}
+
+size_t ur_session_send(struct ur_session *session, const uint8_t **ret_bytes)
+{
+	/* Out of memory or over the limit: the stream has a hole. */
+	if (session->out.failed) {
+		session->state = UR_SESSION_CLOSED;
+		if (!session->error)
+			session->error = -ENOMEM;
+		return 0;
+	}
+	*ret_bytes = ur_buf_front(&session->out);
+	return session->out.size;
+}
+
+void ur_session_sent(struct ur_session *session, size_t size)
+{
+	ur_buf_consume(&session->out, size);
+}
+
+void ur_session_measure(const struct ur_session *session,
+			const struct ur_hello *hello, uint64_t now_us,
+			int64_t *ret_offset_us, uint64_t *ret_error_us)
+{
+	uint64_t at = own_clock_us(session, now_us);
+	uint64_t echo = hello->clock.echo_us;
+	uint64_t away, trip = 0;
+
+	if (echo && echo <= at) {
+		away = at - echo;
+		if (hello->clock.held_us <= away)
+			trip = away - hello->clock.held_us;
+	}
+	/* Both are checked to be at most 2^62, so this cannot overflow. */
+	*ret_offset_us =
+	    (int64_t)(at - trip / 2) - (int64_t)hello->clock.now_us;
+	*ret_error_us = trip / 2;
+}

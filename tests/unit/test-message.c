@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "codec.h"
+
+static struct ur_message decoded(const struct ur_buf *buf)
+{
+	struct ur_frame frame = frame_of(buf);
+	struct ur_message message;
+	uint16_t bye;
+
+	cr_assert_eq(ur_message_decode(&frame, &message, &bye), 0);
+	cr_assert_eq(message.type, frame.type);
+	cr_assert_eq(message.version, frame.version);
+	cr_assert_eq(message.serial, frame.serial);
+	return message;
+}
+
+static void assert_text(struct ur_text text, const char *expected)
+{
+	cr_assert_eq(text.size, strlen(expected));
+	cr_assert_arr_eq(text.bytes, expected, text.size);
+}
+
+Test(message, hello_round_trip)
+{
+	struct ur_buf buf = encoded(&examples[0]);
+	struct ur_message message = decoded(&buf);
+
+	cr_assert_eq(message.type, UR_HELLO);
+	cr_assert_eq(message.version, 2, "the highest version it speaks");
+	assert_text(message.hello.software, "agent 1");
+	message.hello.software = source_hello.software;
+	cr_assert_eq(message.hello.version_min, 1);
+	cr_assert_eq(message.hello.version_max, 2);
+	cr_assert_eq(message.hello.role, UR_SOURCE);
+	cr_assert_eq(message.hello.hold_min_s, 3);
+	cr_assert_eq(message.hello.hold_max_s, 300);
+	cr_assert_eq(message.hello.frame_max, 65536);
+	cr_assert_eq(message.hello.capabilities, source_hello.capabilities);
+	cr_assert_eq(message.hello.clock.now_us, 1000);
+	cr_assert_eq(message.hello.clock.echo_us, 2000);
+	cr_assert_eq(message.hello.clock.held_us, 3000);
+	cr_assert_eq(message.hello.session_id, source_hello.session_id);
+	cr_assert_eq(message.hello.replay_first, 6);
+	cr_assert_eq(message.hello.replay_last, 7);
+	cr_assert_eq(message.hello.acked, 5);
+	ur_buf_done(&buf);
+	buf = encoded(&examples[1]);
+	message = decoded(&buf);
+	cr_assert_eq(message.hello.role, UR_SINK);
+	cr_assert_eq(message.hello.frame_max, 65536);
+	cr_assert_eq(message.hello.session_id, 0);
+	cr_assert_eq(message.hello.acked, 0);
+	ur_buf_done(&buf);
+}
+
+Test(message, ready_and_keepalive_round_trip)
+{
+	static const struct ur_keepalive of_sink = {{9, 10, 11}, 12, false};
+	struct ur_buf buf = encoded(&examples[2]);
+	struct ur_message message = decoded(&buf);
+
+	cr_assert_eq(message.ready.version, 1);
+	cr_assert_eq(message.ready.hold_time_s, 90);
+	cr_assert_eq(message.ready.durable, 77);
+	cr_assert_eq(message.ready.window, 256);
+	ur_buf_done(&buf);
+	buf = encoded(&examples[6]);
+	message = decoded(&buf);
+	cr_assert_eq(message.keepalive.clock.held_us, 7);
+	cr_assert_eq(message.keepalive.acked, 8);
+	cr_assert(message.keepalive.has_acked);
+	ur_buf_truncate(&buf, 0);
+	ur_keepalive_encode(&buf, &of_sink);
+	message = decoded(&buf);
+	cr_assert_eq(message.keepalive.clock.now_us, 9);
+	cr_assert_eq(message.keepalive.clock.echo_us, 10);
+	cr_assert_eq(message.keepalive.acked, 0);
+	cr_assert(!message.keepalive.has_acked);
+	ur_buf_done(&buf);
+}
+
+Test(message, bye_and_ack_round_trip)
+{
+	struct ur_buf buf = encoded(&examples[7]);
+	struct ur_message message = decoded(&buf);
+
+	cr_assert_eq(message.bye.code, 206);
+	assert_text(message.bye.text, "why");
+	cr_assert_arr_eq(message.bye.quote, "0123456789abcdef", 16);
+	ur_buf_truncate(&buf, 0);
+	ur_bye_encode(&buf, 100, NULL, NULL);
+	message = decoded(&buf);
+	cr_assert_eq(message.bye.code, 100);
+	assert_text(message.bye.text, "");
+	cr_assert_null(message.bye.quote);
+	ur_buf_truncate(&buf, 0);
+	ur_ack_encode(&buf, UINT64_MAX);
+	cr_assert_eq(decoded(&buf).serial, UINT64_MAX);
+	ur_buf_done(&buf);
+}
+
+Test(message, reject_round_trip_over_several_frames)
+{
+	struct ur_refusal refusals[UR_RECORDS_MAX];
+	struct ur_reading rejects;
+	struct ur_reject reject;
+	struct ur_buf buf;
+	uint32_t next = 0;
+	int frames = 0;
+
+	for (uint32_t i = 0; i < UR_RECORDS_MAX; i++)
+		refusals[i] = (struct ur_refusal){i, (uint16_t)(i % 15 + 1)};
+	ur_buf_init(&buf, ROOM);
+	ur_reject_encode(&buf, 9, refusals, 0, 4096);
+	cr_assert_eq(buf.size, 0);
+	ur_reject_encode(&buf, 9, refusals, UR_RECORDS_MAX, 4096);
+	for (; buf.size > 0; frames++) {
+		cr_assert(frame_of(&buf).length <= 4096);
+		cr_assert_eq(decoded(&buf).serial, 9);
+		rejects = decoded(&buf).rejects;
+		for (; ur_rejects_next(&rejects, &reject); next++) {
+			cr_assert_eq(reject.index, refusals[next].index);
+			cr_assert_eq(reject.code, refusals[next].code);
+			assert_text(reject.text,
+				    uidrecv_reject_text(reject.code));
+		}
+		ur_buf_consume(&buf, UR_FRAME_HEADER + frame_of(&buf).length);
+	}
+	cr_assert_eq(next, UR_RECORDS_MAX);
+	cr_assert(frames > 1);
+	ur_buf_done(&buf);
+}
+
+Test(message, texts_are_cut_between_characters)
+{
+	char text[400];
+	struct ur_message message;
+	struct ur_hello hello = source_hello;
+	struct ur_buf buf;
+
+	for (size_t i = 0; i + 2 < sizeof(text); i += 2)
+		memcpy(text + i, "\xc3\xb6", 2);
+	text[398] = '\0';
+	ur_buf_init(&buf, ROOM);
+	ur_bye_encode(&buf, 100, text, NULL);
+	message = decoded(&buf);
+	cr_assert_eq(message.bye.text.size, 254);
+	ur_buf_truncate(&buf, 0);
+	hello.software = (struct ur_text){text + 1, 200};
+	ur_hello_encode(&buf, &hello);
+	message = decoded(&buf);
+	cr_assert_eq(message.hello.software.size, 63);
+	ur_buf_done(&buf);
+}
+
+Test(message, an_encoder_that_does_not_fit_leaves_the_queue_as_before)
+{
+	struct ur_buf whole, buf;
+
+	for (size_t i = 0; i < COUNT(examples); i++) {
+		whole = encoded(&examples[i]);
+		for (size_t room = 0; room < whole.size; room++) {
+			ur_buf_init(&buf, 3 + room);
+			ur_buf_bytes(&buf, "abc", 3);
+			examples[i].encode(&buf);
+			cr_assert(buf.failed);
+			cr_assert_eq(buf.size, 3);
+			cr_assert_arr_eq(ur_buf_front(&buf), "abc", 3);
+			ur_buf_done(&buf);
+		}
+		ur_buf_done(&whole);
+	}
+}
+
+/* Replaces bytes at an offset of the value of a TLV of an example. */
+static uint16_t answer_patched(size_t example, unsigned type, size_t offset,
+			       uint64_t value, size_t size)
+{
+	struct ur_buf buf = encoded(&examples[example]);
+	struct ur_frame frame = frame_of(&buf);
+	struct span spans[16];
+	size_t count = spans_of(frame.body, frame.length, spans);
+	uint16_t bye = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uint8_t *at = buf.bytes + UR_FRAME_HEADER + spans[i].at + 4;
+
+		for (size_t j = 0; spans[i].type == type && j < size; j++)
+			at[offset + j] = (uint8_t)(value >> 8 * (size - 1 - j));
+	}
+	bye = answer(frame.type, frame.body, frame.length);
+	ur_buf_done(&buf);
+	return bye;
+}
+
+Test(message, values_are_in_their_ranges)
+{
+	static const struct {
+		size_t example;
+		unsigned type;
+		size_t offset, size;
+		uint64_t good, bad;
+	} ranges[] = {
+	    {0, 0x8001, 0, 1, 2, 3}, /* above the highest */
+	    {0, 0x8001, 0, 1, 1, 0}, /* version 0 */
+	    {0, 0x8002, 0, 1, 1, 0}, /* roles */
+	    {1, 0x8002, 0, 1, 2, 3},
+	    {0, 0x8003, 0, 8, 1, 0}, /* session */
+	    {0, 0x8004, 0, 8, 8, 9}, /* first, of 7 */
+	    {0, 0x8004, 0, 8, 1, 0},
+	    {0, 0x8005, 0, 2, 300, 301},   /* above the highest */
+	    {0, 0x8007, 0, 4, 4096, 4095}, /* the longest body */
+	    {0, 0x8007, 0, 4, 1 << 20, (1 << 20) + 1},
+	    {0, 0x800a, 0, 8, UINT64_C(1) << 62, (UINT64_C(1) << 62) + 1},
+	    {1, 0x800a, 8, 8, UINT64_C(1) << 62, (UINT64_C(1) << 62) + 1},
+	    {6, 0x800a, 16, 8, UINT64_C(1) << 62, UINT64_MAX},
+	    {2, 0x800b, 0, 1, 1, 0}, /* version 0 */
+	};
+
+	for (size_t i = 0; i < COUNT(ranges); i++) {
+		cr_assert_eq(answer_patched(ranges[i].example, ranges[i].type,
+					    ranges[i].offset, ranges[i].good,
+					    ranges[i].size),
+			     0, "%zu", i);
+		cr_assert_eq(answer_patched(ranges[i].example, ranges[i].type,
+					    ranges[i].offset, ranges[i].bad,
+					    ranges[i].size),
+			     204, "%zu", i);
+	}
+}
+
+Test(message, what_belongs_in_a_hello_depends_on_its_role)
+{
+	cr_assert_eq(answer_patched(0, 0x8002, 0, UR_SINK, 1), 305);
+	cr_assert_eq(answer_patched(1, 0x8002, 0, UR_SOURCE, 1), 204);
+}
+
+Test(message, a_serial_only_where_it_belongs)
+{
+	struct ur_message message;
+	struct ur_frame frame;
+	struct ur_buf buf;
+	uint16_t bye;
+
+	for (size_t i = 0; i < COUNT(examples); i++) {
+		buf = encoded(&examples[i]);
+		frame = frame_of(&buf);
+		frame.serial = 1;
+		bye = 0;
+		ur_message_decode(&frame, &message, &bye);
+		cr_assert_eq(bye,
+			     frame.type >= UR_UPDATE && frame.type <= UR_REJECT
+				 ? 0
+				 : 204);
+		ur_buf_done(&buf);
+	}
+}
