@@ -83,7 +83,11 @@ class Feed:
         expected = {address: user for address, (user, _)
                     in self.oracle.answers(self.now_us).items()}
         self.test.assertFalse(self.oracle.outside_limits())
-        self.test.assertEqual(self.stage.everybody(), expected)
+        found = self.stage.everybody()
+        wrong = [(address, found.get(address), expected.get(address))
+                 for address in found.keys() | expected.keys()
+                 if found.get(address) != expected.get(address)]
+        self.test.assertEqual(wrong[:5], [], f'after line {self.lines}')
 
     def step_by_step(self, events, all_every=100):
         for number, event in enumerate(events, 1):
