@@ -257,6 +257,25 @@ Test(record, p02_p06_lies_and_truncation_inside)
 	ur_buf_done(&inner);
 }
 
+Test(record, p01_no_length_but_the_right_ones)
+{
+	struct uidrecv_record record;
+	struct ur_buf inner;
+
+	for (unsigned i = EVENT_TIME; i < KINDS; i++) {
+		for (size_t size = 0; size <= 20; size++) {
+			bool right = size == kinds[i].size;
+
+			inner = inner_of(0x3f & ~(1u << i));
+			put_tlv(&inner, kinds[i].type, "12345678901234567890",
+				size);
+			cr_assert_eq(code_of(UIDRECV_OP_MAP, &inner, &record),
+				     right ? 0 : 1, "%u %zu", i, size);
+			ur_buf_done(&inner);
+		}
+	}
+}
+
 Test(record, p07_no_tlv_twice)
 {
 	struct uidrecv_record record;
