@@ -380,10 +380,12 @@ class Agent:
         pause = 0.5
         try:
             while True:
-                opened = False
                 try:
                     self._connect()
-                    opened = self._talk()
+                    self._talk()
+                except Stop:
+                    self.session.bye(BYE_SHUTDOWN, 'stopped')
+                    raise
                 except OSError as error:
                     if is_final(error):
                         raise Refused(f'TLS: {error}') from None
@@ -394,7 +396,7 @@ class Agent:
                     raise Refused(self.session.final)
                 if self._finished():
                     break
-                pause = 0.5 if opened else pause
+                pause = 0.5 if self.session.opened else pause
                 with interruptible():
                     time.sleep(random.uniform(0, pause))
                 pause = min(pause * 2, 60)
@@ -402,8 +404,6 @@ class Agent:
             note(error)
             return 3
         except Stop as stop:
-            self.session.bye(BYE_SHUTDOWN, 'stopped')
-            self._disconnect()
             if stop.args[0] == signal.SIGALRM:
                 note('the time is over')
                 return 3
@@ -433,20 +433,18 @@ class Agent:
         return self.input.eof and not self.session.updates
 
     def _talk(self):
-        """Until the connection ends. Returns whether READY came."""
-        session, opened = self.session, False
+        """Until the connection ends."""
+        session = self.session
         while True:
             alive = self._receive()
             session.tick(self.clock())
-            if session.state == 'open':
-                opened = True
-                if self._finished():
-                    session.bye(BYE_SHUTDOWN, 'nothing more to say')
+            if session.state == 'open' and self._finished():
+                session.bye(BYE_SHUTDOWN, 'nothing more to say')
             waiting = self._send()
             if not alive or session.state == 'closed':
                 if not self._finished():
                     note(session.reason or 'the connection was lost')
-                return opened
+                return
             # Half a window beyond what may be sent, then the input waits.
             thirsty = (session.state == 'open' and not self.input.eof and
                        len(session.updates) < session.window * 3 // 2 + 1)
@@ -484,6 +482,8 @@ class Agent:
                 del out[:self.socket.send(out[:1 << 14])]
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             pass
+        except (BrokenPipeError, ConnectionResetError):
+            out.clear()           # what it said before is still to be read
         return bool(out)
 
     def _disconnect(self):
@@ -496,6 +496,7 @@ class Agent:
             self.socket.unwrap()
         self.socket.close()
         self.socket, self.session.state = None, 'closed'
+        self.session.out.clear()
 
 
 def note(text):

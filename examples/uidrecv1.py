@@ -308,11 +308,12 @@ class Session:
         self.updates = {}         # serial: Update, not acknowledged
         self.serial = self.sent_serial = self.acked = self.refused = 0
         self.state, self.reason, self.final = 'closed', '', None
+        self.opened = False       # READY came on this connection
         self.out, self.frame_max = bytearray(), EARLY_FRAME_MAX
 
     def connected(self, now):
         self.reader, self.out = FrameReader(), bytearray()
-        self.state, self.reason = 'wait-hello', ''
+        self.state, self.reason, self.opened = 'wait-hello', '', False
         self.peer_clock, self.hold_us = (0, now), EARLY_HOLD_US
         self.heard = self.sent = now
         self.next, self.reported, self.window = self.acked + 1, self.acked, 0
@@ -434,7 +435,7 @@ class Session:
                                 frame.header())
         self.hold_us, self.window = hold * 1_000_000, fields['WINDOW']
         self.reader.limit = FRAME_MAX
-        self.state = 'open'
+        self.state, self.opened = 'open', True
         self._send_updates(now)
 
     def _on_ack(self, frame, fields, now):

@@ -21,13 +21,21 @@
  * (saturating at 0). as_of_us is of the agent's clock, now_us of the store's.
  * ret_statement->user points into the record.
  *
+ * The code is of the first that fails: operation, address, user, lifetime,
+ * times. What the operation does not have is zero in the statement, but
+ * event_us, which is then the time of as_of_us. as_of_us of the statement is
+ * at most now_us; event_us may be ahead by the tolerance.
+ *
  * Returns 0 or a positive enum uidrecv_reject.
  */
 int ur_admit(const struct ur_right *right, const struct uidrecv_record *record,
 	     uint64_t as_of_us, int64_t offset_us, uint64_t now_us,
 	     struct ur_statement *ret_statement);
 
-/* May a claim that is in the store stay there under these rights? */
+/*
+ * May a claim that is in the store stay there under these rights? It may not
+ * if address, user or lifetime would be refused now.
+ */
 bool ur_admit_claim(const struct ur_right *right,
 		    struct uidrecv_address address,
 		    const struct ur_claim *claim);

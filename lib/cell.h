@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A cell as bytes in the store: version, checksum, the address it belongs to,
- * claims, markers. Big-endian, as on the wire. Pure; fuzzed.
+ * A cell as bytes in the store: a checksum of the rest and of the address it
+ * belongs to, version, claims, markers. Big-endian, as on the wire. A cell has
+ * exactly one form. Pure; fuzzed.
  */
 #ifndef UR_CELL_H
 #define UR_CELL_H
@@ -21,5 +22,9 @@ void ur_cell_encode(const struct ur_cell *cell, struct uidrecv_address address,
  */
 int ur_cell_decode(struct ur_cell *cell, struct uidrecv_address address,
 		   const uint8_t *bytes, size_t size);
+
+/* 32 bits of the bytes, their number, and what they belong to. */
+uint32_t ur_checksum(struct uidrecv_address seed, const uint8_t *bytes,
+		     size_t size);
 
 #endif

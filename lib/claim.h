@@ -6,6 +6,8 @@
 #ifndef UR_CLAIM_H
 #define UR_CLAIM_H
 
+#include <string.h>
+
 #include <uidrecv/record.h>
 
 /* Markers of one agent that one address keeps. */
@@ -42,9 +44,9 @@ struct ur_marker {
 
 /* Everything known about one address. Grows as needed; reuse it. */
 struct ur_cell {
-	struct ur_claim *claims; /* at most one per agent */
+	struct ur_claim *claims; /* one per agent, in the order of agents */
 	size_t claims_count, claims_room;
-	struct ur_marker *markers;
+	struct ur_marker *markers; /* in the order of ur_marker_compare() */
 	size_t markers_count, markers_room;
 };
 
@@ -78,9 +80,13 @@ struct ur_ranks {
 void ur_cell_done(struct ur_cell *cell);
 void ur_cell_clear(struct ur_cell *cell);
 
+/* Makes room for that many of each. 0 or -ENOMEM. */
+int ur_cell_reserve(struct ur_cell *cell, size_t claims, size_t markers);
+
 /*
  * Applies a statement of an agent. *ret_changed says whether the cell is
- * another than before.
+ * another than before. A MAP whose life is over ends the former claim and
+ * leaves none.
  *
  * Returns 0, a positive enum uidrecv_reject, or -ENOMEM (cell unchanged).
  * The quota is the caller's: *ret_added says whether a claim was added where
@@ -107,6 +113,26 @@ size_t ur_cell_collect(struct ur_cell *cell, const struct ur_ranks *ranks,
 bool ur_marker_suppresses(const struct ur_marker *marker,
 			  const struct ur_claim *claim,
 			  const struct ur_ranks *ranks);
+
+/* The same without regard to ranks: do its conditions match, and its time? */
+bool ur_marker_covers(const struct ur_marker *marker,
+		      const struct ur_claim *claim);
+
+/* By agent, the newest first, then by conditions; 0 only if equal. */
+int ur_marker_compare(const struct ur_marker *a, const struct ur_marker *b);
+
+/*
+ * Adds a marker; of an agent's markers those stay that no other makes
+ * needless, and of these the UR_MARKERS_MAX latest. 0 or -ENOMEM.
+ */
+int ur_cell_put_marker(struct ur_cell *cell, const struct ur_marker *marker,
+		       bool *ret_changed);
+
+static inline bool ur_text_is_same(const char *a, size_t a_size, const char *b,
+				   size_t b_size)
+{
+	return a_size == b_size && (a_size == 0 || !memcmp(a, b, a_size));
+}
 
 static inline bool ur_claim_is_alive(const struct ur_claim *claim,
 				     uint64_t now_us)

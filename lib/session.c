@@ -140,6 +140,7 @@ static uint16_t agree_hold(const struct ur_session *session,
 static int on_hello(struct ur_session *session, const struct ur_frame *frame,
 		    const struct ur_hello *hello, uint64_t now_us)
 {
+	bool is_sink = session->options.role == UR_SINK;
 	uint16_t hold_s = agree_hold(session, hello);
 
 	if (hello->role == session->options.role)
@@ -149,14 +150,15 @@ static int on_hello(struct ur_session *session, const struct ur_frame *frame,
 	    hello->version_max < UR_PROTOCOL_VERSION)
 		return refuse(session, frame, UIDRECV_E_VERSION,
 			      UIDRECV_BYE_NO_COMMON_VERSION, now_us);
-	if (!hold_s)
+	/* The source hears in READY what the sink has chosen. */
+	if (is_sink && !hold_s)
 		return refuse(session, frame, UIDRECV_E_HOLD,
 			      UIDRECV_BYE_NO_COMMON_HOLD_TIME, now_us);
 
 	note_clock(session, &hello->clock, now_us);
 	session->peer_frame_max = hello->frame_max;
 	session->peer_version_max = hello->version_max;
-	if (session->options.role == UR_SOURCE) {
+	if (!is_sink) {
 		queue_hello(session, now_us);
 		session->state = UR_SESSION_WAIT_READY;
 		return 0;

@@ -177,8 +177,10 @@ static int load_key(struct loading *loading, const char *file,
 			      "one: openssl pkey -in OLD -out NEW",
 			      file);
 	if (!key)
-		return check_end(loading, file, 0, "private key",
-				 "PRIVATE KEY");
+		return refuse(loading,
+			      "%s: holds no private key that can be read: %s; "
+			      "expected PEM with -----BEGIN PRIVATE KEY-----",
+			      file, get_reason());
 	if (X509_check_private_key(SSL_CTX_get0_certificate(ssl), key) != 1)
 		error = refuse(loading,
 			       "%s: does not belong to the certificate in %s; "

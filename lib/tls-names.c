@@ -178,7 +178,7 @@ bool ur_tls_has_name(const struct ur_tls *tls, const char *name)
 
 static void blame(struct ur_tls *tls, X509 *certificate, const char *why)
 {
-	/* All but printable ASCII comes out escaped. */
+	/* All but printable ASCII comes out escaped, and so do quotes. */
 	unsigned long style = XN_FLAG_RFC2253;
 	BIO *bio = certificate ? BIO_new(BIO_s_mem()) : NULL;
 	const char *bytes = "";
@@ -188,7 +188,7 @@ static void blame(struct ur_tls *tls, X509 *certificate, const char *why)
 				      0, style) >= 0)
 		size = BIO_get_mem_data(bio, &bytes);
 	snprintf(
-	    tls->text, sizeof(tls->text), "the certificate of '%.*s%s': %s",
+	    tls->text, sizeof(tls->text), "the certificate of \"%.*s%s\": %s",
 	    size > 160 ? 160 : (int)size, bytes, size > 160 ? "..." : "", why);
 	tls->is_refused = !tls->is_done;
 	BIO_free(bio);

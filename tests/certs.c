@@ -198,9 +198,6 @@ static void add_extensions(X509 *certificate, X509 *issuer,
 	else if (spec->san)
 		add_extension(certificate, issuer, NID_subject_alt_name,
 			      spec->san);
-	if (spec->has_two_sans)
-		add_extension(certificate, issuer, NID_subject_alt_name,
-			      spec->san);
 }
 
 static void write_pem(struct certs *certs, const struct made *made)
@@ -245,6 +242,12 @@ void certs_make(struct certs *certs, const struct certs_spec *spec)
 	add_extensions(certificate, issuer->certificate, spec);
 	insist(X509_sign(certificate, issuer->key, EVP_sha256()), "signing");
 	write_pem(certs, made);
+}
+
+void certs_sign(struct certs *certs, X509 *certificate, const char *issuer)
+{
+	insist(X509_sign(certificate, find(certs, issuer)->key, EVP_sha256()),
+	       "signing");
 }
 
 static void add_revoked(X509_CRL *crl, const struct made *made)
@@ -312,7 +315,7 @@ void certs_protect_key(struct certs *certs, const char *name, const char *file,
 	fclose(stream);
 }
 
-static void append(struct certs *certs, FILE *to, const char *file)
+static void copy(struct certs *certs, FILE *to, const char *file)
 {
 	FILE *from = fopen(certs_path(certs, file), "re");
 	int byte;
@@ -328,8 +331,17 @@ void certs_join(struct certs *certs, const char *file, const char *first,
 {
 	FILE *stream = create(certs, file);
 
-	append(certs, stream, first);
-	append(certs, stream, second);
+	copy(certs, stream, first);
+	copy(certs, stream, second);
+	fclose(stream);
+}
+
+void certs_append(struct certs *certs, const char *file, const char *added)
+{
+	FILE *stream = fopen(certs_path(certs, file), "ae");
+
+	insist(stream != NULL, file);
+	copy(certs, stream, added);
 	fclose(stream);
 }
 

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct certs;
+struct x509_st; /* X509 */
 
 /* Types of subject alternative names, as RFC 5280 numbers them. */
 enum certs_name_type {
@@ -37,7 +38,6 @@ struct certs_spec {
 	const char *san;     /* as OpenSSL writes it: "DNS:a,URI:b:c,IP:::1" */
 	const struct certs_name *names; /* instead of san */
 	size_t names_count;
-	bool has_two_sans; /* the extension twice */
 	const char *usage; /* extended key usage; NULL: both sides; "": none */
 	bool is_authority; /* CA:TRUE */
 	int64_t starts_s, ends_s; /* from now on; 0: an hour ago, in a day */
@@ -66,15 +66,21 @@ struct certs *certs_new_basic(const char *agent, ...) __attribute__((sentinel));
 const char *certs_path(struct certs *certs, const char *file);
 
 void certs_make(struct certs *certs, const struct certs_spec *spec);
+
+/* Signs a certificate again that was changed by hand. */
+void certs_sign(struct certs *certs, struct x509_st *certificate,
+		const char *issuer);
+
 void certs_make_crl(struct certs *certs, const struct certs_crl *spec);
 
 /* Writes the key of name under a passphrase. */
 void certs_protect_key(struct certs *certs, const char *name, const char *file,
 		       const char *passphrase);
 
-/* Writes a file of the first file and the second, or of a text. */
+/* Writes a file of the first file and the second; adds a file; a text. */
 void certs_join(struct certs *certs, const char *file, const char *first,
 		const char *second);
+void certs_append(struct certs *certs, const char *file, const char *added);
 void certs_write(struct certs *certs, const char *file, const char *text);
 
 #endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "uidagent-lines.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+#define WHITE " \t\r"
+
+/* What an operation takes after its address. */
+enum takes {
+	TAKES_USER = 1 << 0,
+	NEEDS_USER = 1 << 1,
+	TAKES_LIFETIME = 1 << 2,
+	TAKES_TIME = 1 << 3, /* age_ms and token */
+	TAKES_SOURCE = 1 << 4,
+};
+
+static const struct {
+	const char *word;
+	uint16_t op;
+	unsigned int takes;
+} operations[] = {
+    {"map", UIDRECV_OP_MAP,
+     TAKES_USER | NEEDS_USER | TAKES_LIFETIME | TAKES_TIME | TAKES_SOURCE},
+    {"refresh", UIDRECV_OP_REFRESH, 0},
+    {"logout", UIDRECV_OP_LOGOUT, TAKES_USER | TAKES_TIME},
+    {"withdraw", UIDRECV_OP_WITHDRAW, 0},
+};
+
+/* A line that is being read. */
+struct parse {
+	struct uidrecv_record *record;
+	uint64_t now_us;
+	unsigned int takes;
+	char *error;
+	size_t error_size;
+};
+
+static int refuse(const struct parse *parse, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static int refuse(const struct parse *parse, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(parse->error, parse->error_size, format, arguments);
+	va_end(arguments);
+	return -1;
+}
+
+static int parse_lifetime(struct parse *parse, const char *value)
+{
+	uint64_t seconds;
+
+	if (strcmp(value, "never") == 0) {
+		parse->record->lifetime_s = UIDRECV_LIFETIME_NEVER;
+		return 0;
+	}
+	if (!cli_number(value, 10, 1, UIDRECV_LIFETIME_NEVER, &seconds))
+		return refuse(parse,
+			      "lifetime_s=%s: give seconds from 1, or "
+			      "\"never\"",
+			      value);
+	parse->record->lifetime_s = (uint32_t)seconds;
+	return 0;
+}
+
+static int parse_age(struct parse *parse, const char *value)
+{
+	uint64_t now_ms = parse->now_us / 1000;
+	bool is_ahead = *value == '-';
+	uint64_t age_ms;
+
+	if (!cli_number(value + is_ahead, 10, 0, now_ms, &age_ms))
+		return refuse(
+		    parse, "age_ms=%s: give milliseconds back from now", value);
+	parse->record->event_time_us = is_ahead ? parse->now_us + age_ms * 1000
+						: parse->now_us - age_ms * 1000;
+	parse->record->has_event_time = true;
+	return 0;
+}
+
+static int parse_token(struct parse *parse, const char *value)
+{
+	if (!cli_number(value, 0, 0, UINT64_MAX, &parse->record->token))
+		return refuse(parse, "token=%s: give a number below 2^64",
+			      value);
+	parse->record->has_token = true;
+	return 0;
+}
+
+static int parse_source(struct parse *parse, const char *value)
+{
+	uint64_t number;
+
+	for (unsigned int i = 0; i <= UINT8_MAX; i++) {
+		if (strcmp(value, uidrecv_source_name(i)) == 0) {
+			parse->record->source = (uint8_t)i;
+			return 0;
+		}
+	}
+	if (!cli_number(value, 10, 0, UINT8_MAX, &number))
+		return refuse(parse,
+			      "source=%s: give a kind such as "
+			      "\"directory\" or \"vpn\"",
+			      value);
+	parse->record->source = (uint8_t)number;
+	return 0;
+}
+
+static const struct {
+	const char *key;
+	unsigned int takes;
+	int (*parse)(struct parse *parse, const char *value);
+} keys[] = {
+    {"lifetime_s=", TAKES_LIFETIME, parse_lifetime},
+    {"age_ms=", TAKES_TIME, parse_age},
+    {"token=", TAKES_TIME, parse_token},
+    {"source=", TAKES_SOURCE, parse_source},
+};
+
+/* Returns 1 if the word was a key of this operation, 0 if not, or -1. */
+static int parse_key(struct parse *parse, const char *word)
+{
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		size_t size = strlen(keys[i].key);
+
+		if (strncmp(word, keys[i].key, size) != 0)
+			continue;
+		if (!(parse->takes & keys[i].takes))
+			return refuse(parse, "%s: not allowed in this line",
+				      word);
+		return keys[i].parse(parse, word + size) < 0 ? -1 : 1;
+	}
+	return 0;
+}
+
+static int parse_user(struct parse *parse, const char *word)
+{
+	size_t size;
+	int error = uidrecv_user_parse(word, parse->record->user, &size);
+
+	if (error == -ENAMETOOLONG)
+		return refuse(parse, "user %s: longer than %d bytes", word,
+			      UIDRECV_NAME_MAX);
+	if (error < 0 || size == 0)
+		return refuse(parse,
+			      "user %s: write %%25 for a percent sign, "
+			      "%%20 for a space",
+			      word);
+	parse->record->user_size = (uint8_t)size;
+	return 0;
+}
+
+static int parse_words(struct parse *parse, char **rest)
+{
+	bool may_user = parse->takes & TAKES_USER;
+	char *word;
+
+	while ((word = strtok_r(NULL, WHITE, rest)) != NULL) {
+		bool is_user = may_user;
+		int is_key = is_user && parse->takes & NEEDS_USER
+				 ? 0
+				 : parse_key(parse, word);
+
+		may_user = false;
+		if (is_key < 0)
+			return -1;
+		if (is_key)
+			continue;
+		if (!is_user)
+			return refuse(parse, "%s: not understood here", word);
+		if (parse_user(parse, word) < 0)
+			return -1;
+	}
+	if (parse->takes & NEEDS_USER && parse->record->user_size == 0)
+		return refuse(parse, "a user must follow the address");
+	return 1;
+}
+
+static int find_operation(struct parse *parse, const char *word)
+{
+	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]);
+	     i++) {
+		if (strcmp(word, operations[i].word) != 0)
+			continue;
+		parse->record->op = operations[i].op;
+		parse->takes = operations[i].takes;
+		return 0;
+	}
+	return refuse(parse,
+		      "%s: unknown; write map, refresh, logout or "
+		      "withdraw",
+		      word);
+}
+
+int uidagent_parse_line(char *line, uint64_t now_us,
+			struct uidrecv_record *ret_record, char *error,
+			size_t error_size)
+{
+	struct parse parse = {ret_record, now_us, 0, error, error_size};
+	char *rest;
+	char *word = strtok_r(line, WHITE, &rest);
+
+	if (word == NULL || *word == '#')
+		return 0;
+	memset(ret_record, 0, sizeof(*ret_record));
+	if (find_operation(&parse, word) < 0)
+		return -1;
+	word = strtok_r(NULL, WHITE, &rest);
+	if (word == NULL)
+		return refuse(&parse, "an address must follow");
+	if (uidrecv_address_parse(word, &ret_record->address) < 0)
+		return refuse(&parse, "%s: not an IPv4 or IPv6 address", word);
+	return parse_words(&parse, &rest);
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Big-endian numbers as bytes of the store. Reading past the end is sticky. */
+#ifndef UR_BYTES_H
+#define UR_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Write at `to`, which has room, and return what is behind. */
+static inline uint8_t *ur_bytes_put(uint8_t *to, uint64_t value, int size)
+{
+	for (int i = size; i-- > 0; value >>= 8)
+		to[i] = (uint8_t)value;
+	return to + size;
+}
+
+static inline uint8_t *ur_bytes_put_u8(uint8_t *to, uint8_t value)
+{
+	return ur_bytes_put(to, value, 1);
+}
+
+static inline uint8_t *ur_bytes_put_u16(uint8_t *to, uint16_t value)
+{
+	return ur_bytes_put(to, value, 2);
+}
+
+static inline uint8_t *ur_bytes_put_u32(uint8_t *to, uint32_t value)
+{
+	return ur_bytes_put(to, value, 4);
+}
+
+static inline uint8_t *ur_bytes_put_u64(uint8_t *to, uint64_t value)
+{
+	return ur_bytes_put(to, value, 8);
+}
+
+static inline uint8_t *ur_bytes_put_raw(uint8_t *to, const void *from,
+					size_t size)
+{
+	memcpy(to, from, size);
+	return to + size;
+}
+
+/* What is left to read. After is_short every number read is 0. */
+struct ur_bytes {
+	const uint8_t *at;
+	size_t left;
+	bool is_short;
+};
+
+/* The next `size` bytes, or NULL. */
+static inline const uint8_t *ur_bytes_raw(struct ur_bytes *bytes, size_t size)
+{
+	const uint8_t *at = bytes->at;
+
+	if (bytes->is_short || bytes->left < size) {
+		bytes->is_short = true;
+		return NULL;
+	}
+	bytes->at += size;
+	bytes->left -= size;
+	return at;
+}
+
+static inline uint64_t ur_bytes_number(struct ur_bytes *bytes, size_t size)
+{
+	const uint8_t *at = ur_bytes_raw(bytes, size);
+	uint64_t value = 0;
+
+	for (size_t i = 0; at && i < size; i++)
+		value = value << 8 | at[i];
+	return value;
+}
+
+static inline uint8_t ur_bytes_u8(struct ur_bytes *bytes)
+{
+	return (uint8_t)ur_bytes_number(bytes, 1);
+}
+
+static inline uint16_t ur_bytes_u16(struct ur_bytes *bytes)
+{
+	return (uint16_t)ur_bytes_number(bytes, 2);
+}
+
+static inline uint32_t ur_bytes_u32(struct ur_bytes *bytes)
+{
+	return (uint32_t)ur_bytes_number(bytes, 4);
+}
+
+static inline uint64_t ur_bytes_u64(struct ur_bytes *bytes)
+{
+	return ur_bytes_number(bytes, 8);
+}
+
+#endif

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "store-private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "answer.h"
+#include "bytes.h"
+#include "cell.h"
+
+void ur_store_key_set(const struct ur_store *store, struct ur_store_key *key,
+		      struct uidrecv_address address)
+{
+	if (uidrecv_address_is_ipv4(address)) {
+		key->ip4 = (uint32_t)address.lo;
+		key->val.mv_data = &key->ip4;
+		key->val.mv_size = sizeof(key->ip4);
+		key->dbi = store->cells_dbi[UR_STORE_IP4];
+		return;
+	}
+	ur_bytes_put_u64(ur_bytes_put_u64(key->ip6, address.hi), address.lo);
+	key->val.mv_data = key->ip6;
+	key->val.mv_size = sizeof(key->ip6);
+	key->dbi = store->cells_dbi[UR_STORE_IP6];
+}
+
+int ur_store_cell_get(const struct ur_store *store, MDB_txn *txn,
+		      struct uidrecv_address address, struct ur_cell *cell)
+{
+	struct ur_store_key key;
+	MDB_val value;
+	int rc;
+
+	ur_store_key_set(store, &key, address);
+	rc = mdb_get(txn, key.dbi, &key.val, &value);
+	if (rc == MDB_NOTFOUND) {
+		ur_cell_clear(cell);
+		return 0;
+	}
+	if (rc != 0)
+		return ur_store_error(rc);
+	return ur_cell_decode(cell, address, value.mv_data, value.mv_size);
+}
+
+int ur_store_cell_put(struct ur_store *store, struct uidrecv_address address,
+		      const struct ur_cell *cell)
+{
+	struct ur_store_key key;
+	MDB_val value = {ur_cell_encoded_size(cell), NULL};
+	int rc;
+
+	ur_store_key_set(store, &key, address);
+	store->is_written = true;
+	store->puts++;
+	if (cell->claims_count + cell->markers_count == 0) {
+		rc = mdb_del(store->txn, key.dbi, &key.val, NULL);
+		return rc == MDB_NOTFOUND ? 0 : ur_store_error(rc);
+	}
+	rc = mdb_put(store->txn, key.dbi, &key.val, &value, MDB_RESERVE);
+	if (rc != 0)
+		return ur_store_error(rc);
+	ur_cell_encode(cell, address, value.mv_data);
+	return 0;
+}
+
+ssize_t ur_store_cell_collect(struct ur_store *store, struct ur_cell *cell,
+			      uint64_t now_us)
+{
+	for (size_t i = 0; i < cell->claims_count; i++) {
+		const struct ur_claim *claim = &cell->claims[i];
+		struct ur_store_agent *agent =
+		    ur_store_agent_at(store, claim->agent);
+
+		if (!agent)
+			return UIDRECV_E_STORE_DAMAGED;
+		if (!ur_claim_is_alive(claim, now_us))
+			ur_store_agent_lose(store, agent, claim->deadline_us);
+	}
+	return (ssize_t)ur_cell_collect(cell, &store->ranks, now_us);
+}
+
+void ur_store_answer_of(const struct ur_store *store,
+			struct uidrecv_address address,
+			const struct ur_cell *cell, uint64_t now_us,
+			struct ur_change *ret_answer)
+{
+	const struct ur_claim *claim = ur_answer(cell, &store->ranks, now_us);
+
+	memset(ret_answer, 0, sizeof(*ret_answer));
+	ret_answer->address = address;
+	if (!claim)
+		return;
+	ret_answer->deadline_us = claim->deadline_us;
+	ret_answer->agent = claim->agent;
+	ret_answer->source = claim->source;
+	ret_answer->user_size = claim->user_size;
+	ret_answer->user = claim->user;
+}
+
+static int reserve_changes(struct ur_store_changes *changes)
+{
+	size_t room = changes->room ? changes->room * 2 : 64;
+	size_t text_room = changes->text_room ? changes->text_room * 2 : 4096;
+	void *grown;
+
+	if (changes->count == changes->room) {
+		grown = realloc(changes->list, room * sizeof(*changes->list));
+		if (!grown)
+			return -ENOMEM;
+		changes->list = grown;
+		changes->room = room;
+	}
+	if (changes->text_room - changes->text_size < UIDRECV_NAME_MAX) {
+		grown = realloc(changes->text, text_room);
+		if (!grown)
+			return -ENOMEM;
+		changes->text = grown;
+		changes->text_room = text_room;
+	}
+	return 0;
+}
+
+int ur_store_changes_add(struct ur_store *store, struct uidrecv_address address,
+			 const struct ur_cell *cell, uint64_t now_us)
+{
+	struct ur_store_changes *changes = &store->changes;
+	struct ur_store_change *change;
+	struct ur_change answer;
+	int rc = reserve_changes(changes);
+
+	if (rc < 0)
+		return rc;
+	ur_store_answer_of(store, address, cell, now_us, &answer);
+	change = &changes->list[changes->count++];
+	change->address = address;
+	change->contended_until_us =
+	    ur_answer_contended_until(cell, &store->ranks, now_us);
+	change->deadline_us = answer.deadline_us;
+	change->agent = answer.agent;
+	change->source = answer.source;
+	change->user_size = answer.user_size;
+	change->user_at = changes->text_size;
+	if (answer.user_size > 0)
+		memcpy(changes->text + changes->text_size, answer.user,
+		       answer.user_size);
+	changes->text_size += answer.user_size;
+	return 0;
+}
+
+void ur_store_changes_commit(struct ur_store_changes *changes)
+{
+	changes->committed = changes->count;
+	changes->text_committed = changes->text_size;
+}
+
+void ur_store_changes_abort(struct ur_store_changes *changes)
+{
+	changes->count = changes->committed;
+	changes->text_size = changes->text_committed;
+}
+
+int ur_store_next_change(struct ur_store *store, struct ur_change *ret_change)
+{
+	struct ur_store_changes *changes = &store->changes;
+	const struct ur_store_change *change;
+
+	if (store->pid != getpid())
+		return UIDRECV_E_FORKED;
+	if (changes->taken == changes->committed) {
+		/* The round that may be open has its own behind these. */
+		if (changes->committed == changes->count)
+			changes->taken = changes->committed = changes->count =
+			    changes->text_size = changes->text_committed = 0;
+		return 0;
+	}
+	change = &changes->list[changes->taken++];
+	ret_change->address = change->address;
+	ret_change->deadline_us = change->deadline_us;
+	ret_change->agent = change->agent;
+	ret_change->source = change->source;
+	ret_change->user_size = change->user_size;
+	ret_change->user = changes->text + change->user_at;
+	return 1;
+}
+
+/* May the agent have one more living claim, as yet another in its cell? */
+static int check_quota(struct ur_store *store, struct ur_store_agent *agent,
+		       uint64_t mappings_max, uint64_t now_us)
+{
+	int rc;
+
+	if (agent->living_max < mappings_max)
+		return 0;
+	/* Until the next of them can die the count is exact. */
+	if (now_us < agent->next_death_us)
+		return UIDRECV_REJECT_QUOTA;
+	rc = ur_store_count_living(store, agent, now_us);
+	if (rc < 0)
+		return rc;
+	return agent->living_max < mappings_max ? 0 : UIDRECV_REJECT_QUOTA;
+}
+
+/* The last sixteenth is for what makes room, and for what is there. */
+static bool has_room(const struct ur_store *store)
+{
+	uint64_t pages = store->meta.map_bytes / store->page_bytes;
+
+	return store->pages_used + store->puts < pages - pages / 16;
+}
+
+static int check_map(struct ur_store *store, struct ur_store_agent *agent,
+		     uint64_t mappings_max,
+		     const struct ur_statement *statement, uint64_t now_us)
+{
+	const struct ur_claim *former =
+	    ur_cell_find(&store->cell, agent->row.id);
+
+	if (statement->op != UIDRECV_OP_MAP ||
+	    (former && ur_claim_is_alive(former, now_us)) ||
+	    ur_deadline_us(statement->as_of_us, statement->lifetime_s) <=
+		now_us)
+		return 0;
+	if (!former && !has_room(store))
+		return UIDRECV_REJECT_STORE_FULL;
+	return check_quota(store, agent, mappings_max, now_us);
+}
+
+static void count_change(struct ur_store *store, struct ur_store_agent *agent,
+			 bool had, uint64_t former_deadline_us)
+{
+	const struct ur_claim *claim =
+	    ur_cell_find(&store->cell, agent->row.id);
+	uint64_t lifetime_us;
+
+	if (had)
+		ur_store_agent_lose(store, agent, former_deadline_us);
+	if (!claim)
+		return;
+	ur_store_agent_gain(store, agent, claim->deadline_us);
+	lifetime_us = (uint64_t)claim->lifetime_s * 1000000;
+	if (claim->lifetime_s != UIDRECV_LIFETIME_NEVER &&
+	    lifetime_us > store->meta_next.lifetime_max_us)
+		store->meta_next.lifetime_max_us = lifetime_us;
+}
+
+static int apply(struct ur_store *store, struct ur_store_agent *agent,
+		 uint64_t mappings_max, const struct ur_statement *statement,
+		 uint64_t now_us)
+{
+	struct ur_cell *cell = &store->cell;
+	uint32_t epoch = agent->is_dirty ? agent->next.epoch : agent->row.epoch;
+	const struct ur_claim *former;
+	uint64_t former_deadline_us = 0;
+	bool had, had_answer, changed, added;
+	ssize_t went;
+	int rc = ur_store_cell_get(store, store->txn, statement->address, cell);
+
+	if (rc < 0)
+		return rc;
+	had_answer = ur_answer(cell, &store->ranks, now_us) != NULL;
+	former = ur_cell_find(cell, agent->row.id);
+	had = former != NULL;
+	if (had)
+		former_deadline_us = former->deadline_us;
+	rc = check_map(store, agent, mappings_max, statement, now_us);
+	if (rc == 0)
+		rc = ur_cell_apply(cell, statement, agent->row.id, epoch,
+				   now_us, &changed, &added);
+	if (rc != 0 || (!changed && !store->is_in_doubt))
+		return rc;
+	count_change(store, agent, had, former_deadline_us);
+	went = ur_store_cell_collect(store, cell, now_us);
+	if (went < 0)
+		return (int)went;
+	rc = ur_store_cell_put(store, statement->address, cell);
+	if (rc < 0)
+		return rc;
+	if (!had_answer && !store->is_in_doubt &&
+	    !ur_answer(cell, &store->ranks, now_us))
+		return 0;
+	return ur_store_changes_add(store, statement->address, cell, now_us);
+}
+
+int ur_store_apply(struct ur_store *store, uint32_t agent,
+		   uint64_t mappings_max, const struct ur_statement *statement,
+		   uint64_t now_us)
+{
+	struct ur_store_agent *found = ur_store_agent_at(store, agent);
+	int rc = ur_store_check_round(store);
+
+	if (rc < 0)
+		return rc;
+	if (!found)
+		return -EINVAL;
+	now_us = ur_store_clamp(store, now_us);
+	rc = apply(store, found, mappings_max, statement, now_us);
+	if (rc < 0)
+		store->error = rc;
+	return rc;
+}

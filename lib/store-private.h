@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the parts of the store share. */
+#ifndef UR_STORE_PRIVATE_H
+#define UR_STORE_PRIVATE_H
+
+#include <lmdb.h>
+#include <sys/types.h>
+
+#include "store.h"
+#include "watch.h"
+
+/* The record of the store itself; written with every commit. */
+struct ur_store_meta {
+	uint8_t boot_id[16];
+	uint64_t time_us; /* the store's, when this was written */
+	uint64_t wall_us;
+	uint64_t base_us;
+	uint64_t lifetime_max_us; /* the longest but NEVER that was stored */
+	uint64_t map_bytes;
+	uint32_t agent_next;
+};
+
+struct ur_store_agent {
+	struct ur_agent_row row;  /* as committed */
+	struct ur_agent_row next; /* as the round has it, if dirty */
+	bool is_dirty;
+	/*
+	 * An upper bound of the living claims, exact until next_death_us:
+	 * those of the store whose deadline is after counted_us.
+	 */
+	uint64_t living_max, counted_us, next_death_us;
+	size_t name_size;
+	char name[UIDRECV_NAME_MAX + 1];
+};
+
+struct ur_store_change {
+	struct uidrecv_address address;
+	uint64_t deadline_us;
+	uint64_t contended_until_us;
+	size_t user_at; /* in the text */
+	uint32_t agent;
+	uint8_t source;
+	uint8_t user_size;
+};
+
+/* A list that a round adds to; what is behind `committed` may go again. */
+struct ur_store_changes {
+	struct ur_store_change *list;
+	size_t count, room, committed, taken;
+	char *text;
+	size_t text_size, text_room, text_committed;
+};
+
+enum ur_store_family { UR_STORE_IP4, UR_STORE_IP6, UR_STORE_FAMILIES };
+
+struct ur_store {
+	pid_t pid;
+	char *path; /* DIR/store */
+	int lock_fd;
+	MDB_env *env; /* NULL: to be opened again */
+	MDB_dbi meta_dbi, agents_dbi, rejects_dbi;
+	MDB_dbi cells_dbi[UR_STORE_FAMILIES];
+	size_t page_bytes;
+	size_t txnid; /* of the last commit */
+	struct ur_store_meta meta;
+	uint64_t now_us;	 /* the latest seen */
+	bool is_clock_unwritten; /* a new boot's base is not durable yet */
+
+	struct ur_store_agent **agents; /* by id - 1 */
+	struct ur_store_agent **agents_by_name;
+	size_t agents_count, agents_room;
+	struct ur_ranks ranks;
+	struct ur_cell cell;	/* of the statement at hand */
+	struct ur_cell scanned; /* of a walk */
+
+	/* The round. */
+	MDB_txn *txn;
+	int error;	 /* sticky */
+	bool is_written; /* anything to commit? */
+	uint64_t puts;
+	uint64_t pages_used; /* when it began */
+	struct ur_store_meta meta_next;
+	uint32_t *dirty; /* ids; room for all agents */
+	size_t dirty_count;
+
+	struct ur_store_changes changes;
+	/* A commit that failed was found done: list whatever is touched. */
+	bool is_in_doubt;
+	struct ur_watch watch;
+	uint64_t commits;
+	/* Where collecting goes on. */
+	struct uidrecv_address collected;
+	bool has_collected;
+};
+
+/* store-env.c: LMDB and the meta record. */
+int ur_store_error(int lmdb_error);
+int ur_store_env_open(struct ur_store *store);
+/* Makes a whole, empty store in a file. */
+int ur_store_env_create(struct ur_store *store, const char *path,
+			const struct ur_store_meta *meta);
+void ur_store_env_close(struct ur_store *store);
+/* After a panic: opens LMDB again and reads the agents again. */
+int ur_store_env_reopen(struct ur_store *store);
+int ur_store_meta_put(struct ur_store *store, MDB_txn *txn,
+		      const struct ur_store_meta *meta);
+/* The same as mdb_txn_commit(); no SIGXFSZ reaches the host. */
+int ur_store_txn_commit(MDB_txn *txn);
+/* Pages in use that a round cannot have; 0 or an error. */
+int ur_store_pages_used(struct ur_store *store, uint64_t *ret_pages);
+/*
+ * Notes what was committed. A file that is shorter than LMDB says would look
+ * cut off: makes it long.
+ */
+void ur_store_env_committed(struct ur_store *store);
+
+/*
+ * store-dir.c: makes and checks the directories, locks, and makes or checks
+ * the file; meta is that of a new store.
+ */
+int ur_store_dir_prepare(struct ur_store *store, const char *directory,
+			 const struct ur_store_meta *meta);
+
+/* store-check.c: is it safe to let LMDB open the file? */
+int ur_store_check_file(int fd);
+
+/* store-agents.c */
+int ur_store_agents_load(struct ur_store *store, MDB_txn *txn);
+void ur_store_agents_free(struct ur_store *store);
+struct ur_store_agent *ur_store_agent_at(const struct ur_store *store,
+					 uint32_t id);
+/* Gives the agent's row of the round. */
+struct ur_agent_row *ur_store_agent_touch(struct ur_store *store,
+					  struct ur_store_agent *agent);
+int ur_store_agents_write(struct ur_store *store);
+void ur_store_agents_commit(struct ur_store *store);
+void ur_store_agents_abort(struct ur_store *store);
+
+/* Counts a claim that comes or goes. */
+void ur_store_agent_gain(struct ur_store *store, struct ur_store_agent *agent,
+			 uint64_t deadline_us);
+void ur_store_agent_lose(struct ur_store *store, struct ur_store_agent *agent,
+			 uint64_t deadline_us);
+
+/* store-cells.c: cells and changes. */
+struct ur_store_key {
+	MDB_dbi dbi;
+	MDB_val val;
+	uint32_t ip4;
+	uint8_t ip6[16];
+};
+void ur_store_key_set(const struct ur_store *store, struct ur_store_key *key,
+		      struct uidrecv_address address);
+int ur_store_cell_get(const struct ur_store *store, MDB_txn *txn,
+		      struct uidrecv_address address, struct ur_cell *cell);
+int ur_store_cell_put(struct ur_store *store, struct uidrecv_address address,
+		      const struct ur_cell *cell);
+/* Collects in one cell and counts it. Returns how many went, or an error. */
+ssize_t ur_store_cell_collect(struct ur_store *store, struct ur_cell *cell,
+			      uint64_t now_us);
+int ur_store_changes_add(struct ur_store *store, struct uidrecv_address address,
+			 const struct ur_cell *cell, uint64_t now_us);
+void ur_store_changes_commit(struct ur_store_changes *changes);
+void ur_store_changes_abort(struct ur_store_changes *changes);
+void ur_store_answer_of(const struct ur_store *store,
+			struct uidrecv_address address,
+			const struct ur_cell *cell, uint64_t now_us,
+			struct ur_change *ret_answer);
+
+/* store.c: 0, UIDRECV_E_FORKED, or -EBUSY if a round is open. */
+int ur_store_check_idle(const struct ur_store *store);
+/* 0, UIDRECV_E_FORKED, -EINVAL if no round is open, or its error. */
+int ur_store_check_round(const struct ur_store *store);
+/* A transaction that sees the last commit; ends with mdb_txn_abort(). */
+int ur_store_read_begin(const struct ur_store *store, MDB_txn **ret_txn);
+/* The store's time does not go back. */
+uint64_t ur_store_clamp(struct ur_store *store, uint64_t now_us);
+
+/* store-scan.c: all cells in their order, IPv4 first. */
+struct ur_store_walk {
+	const struct ur_store *store;
+	MDB_txn *txn;
+	MDB_cursor *cursor;
+	int family;
+	struct uidrecv_address last;
+	bool has_last;
+};
+void ur_store_walk_start(struct ur_store_walk *walk,
+			 const struct ur_store *store, MDB_txn *txn,
+			 const struct uidrecv_address *after);
+/* Reads the next cell. Returns 1, 0 at the end, or an error. */
+int ur_store_walk_next(struct ur_store_walk *walk, struct ur_cell *cell,
+		       struct uidrecv_address *ret_address);
+/* To be called before the transaction ends, and after writing. */
+void ur_store_walk_pause(struct ur_store_walk *walk);
+/* Makes the count of an agent's living claims exact. */
+int ur_store_count_living(struct ur_store *store, struct ur_store_agent *agent,
+			  uint64_t now_us);
+
+#endif

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "store-private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "answer.h"
+#include "cell.h"
+
+/* A round of restricting: rows that it may change, and that it may read. */
+#define CHANGED_MAX 1000
+#define READ_MAX 20000
+
+void ur_store_walk_start(struct ur_store_walk *walk,
+			 const struct ur_store *store, MDB_txn *txn,
+			 const struct uidrecv_address *after)
+{
+	memset(walk, 0, sizeof(*walk));
+	walk->store = store;
+	walk->txn = txn;
+	if (!after)
+		return;
+	walk->last = *after;
+	walk->has_last = true;
+	walk->family =
+	    uidrecv_address_is_ipv4(*after) ? UR_STORE_IP4 : UR_STORE_IP6;
+}
+
+void ur_store_walk_pause(struct ur_store_walk *walk)
+{
+	if (walk->cursor)
+		mdb_cursor_close(walk->cursor);
+	walk->cursor = NULL;
+}
+
+/* Cursors are not trusted over a write: they are placed anew by key. */
+static int seek(struct ur_store_walk *walk, MDB_val *key, MDB_val *value)
+{
+	struct ur_store_key last;
+	int rc = mdb_cursor_open(
+	    walk->txn, walk->store->cells_dbi[walk->family], &walk->cursor);
+
+	if (rc != 0)
+		return rc;
+	if (!walk->has_last)
+		return mdb_cursor_get(walk->cursor, key, value, MDB_FIRST);
+	ur_store_key_set(walk->store, &last, walk->last);
+	*key = last.val;
+	rc = mdb_cursor_get(walk->cursor, key, value, MDB_SET_RANGE);
+	if (rc == 0 && key->mv_size == last.val.mv_size &&
+	    !memcmp(key->mv_data, last.val.mv_data, key->mv_size))
+		rc = mdb_cursor_get(walk->cursor, key, value, MDB_NEXT);
+	return rc;
+}
+
+static bool address_of(const struct ur_store_walk *walk, const MDB_val *key,
+		       struct uidrecv_address *ret_address)
+{
+	uint32_t ip4;
+
+	if (walk->family == UR_STORE_IP4) {
+		if (key->mv_size != sizeof(ip4))
+			return false;
+		memcpy(&ip4, key->mv_data, sizeof(ip4));
+		*ret_address = uidrecv_address_from_ipv4(ip4);
+		return true;
+	}
+	if (key->mv_size != 16)
+		return false;
+	*ret_address = uidrecv_address_from_ipv6(key->mv_data);
+	return !uidrecv_address_is_ipv4(*ret_address);
+}
+
+int ur_store_walk_next(struct ur_store_walk *walk, struct ur_cell *cell,
+		       struct uidrecv_address *ret_address)
+{
+	MDB_val key, value;
+	int rc = MDB_NOTFOUND;
+
+	while (walk->family < UR_STORE_FAMILIES) {
+		rc = walk->cursor
+			 ? mdb_cursor_get(walk->cursor, &key, &value, MDB_NEXT)
+			 : seek(walk, &key, &value);
+		if (rc != MDB_NOTFOUND)
+			break;
+		ur_store_walk_pause(walk);
+		walk->family++;
+		walk->has_last = false;
+	}
+	if (rc == MDB_NOTFOUND)
+		return 0;
+	if (rc != 0)
+		return ur_store_error(rc);
+	if (!address_of(walk, &key, ret_address))
+		return UIDRECV_E_STORE_DAMAGED;
+	walk->last = *ret_address;
+	walk->has_last = true;
+	rc = ur_cell_decode(cell, *ret_address, value.mv_data, value.mv_size);
+	return rc < 0 ? rc : 1;
+}
+
+static int scan_one(struct ur_store *store, struct uidrecv_address address,
+		    uint64_t now_us, struct ur_watch *watch,
+		    int (*each)(void *user, const struct ur_change *answer),
+		    void *user)
+{
+	uint64_t until_us =
+	    ur_answer_contended_until(&store->scanned, &store->ranks, now_us);
+	struct ur_change answer;
+	int rc = 0;
+
+	if (until_us != UR_TIME_NEVER) {
+		rc = ur_watch_reserve(watch, 1);
+		if (rc < 0)
+			return rc;
+		ur_watch_set(watch, address, until_us);
+	}
+	ur_store_answer_of(store, address, &store->scanned, now_us, &answer);
+	if (answer.user_size > 0)
+		rc = each(user, &answer);
+	return rc;
+}
+
+int ur_store_scan(struct ur_store *store, uint64_t now_us,
+		  int (*each)(void *user, const struct ur_change *answer),
+		  void *user)
+{
+	struct ur_watch watch = {0};
+	struct ur_store_walk walk;
+	struct uidrecv_address address;
+	MDB_txn *txn;
+	int rc = ur_store_check_idle(store);
+
+	if (rc == 0)
+		rc = ur_store_read_begin(store, &txn);
+	if (rc < 0)
+		return rc;
+	now_us = ur_store_clamp(store, now_us);
+	watch.seed = store->watch.seed;
+	ur_store_walk_start(&walk, store, txn, NULL);
+	do {
+		rc = ur_store_walk_next(&walk, &store->scanned, &address);
+		if (rc != 1)
+			break;
+		rc = scan_one(store, address, now_us, &watch, each, user);
+	} while (rc == 0);
+	ur_store_walk_pause(&walk);
+	mdb_txn_abort(txn);
+	if (rc == 0) {
+		struct ur_watch former = store->watch;
+
+		store->watch = watch;
+		watch = former;
+	}
+	ur_watch_done(&watch);
+	return rc;
+}
+
+int ur_store_settle(struct ur_store *store, uint64_t now_us)
+{
+	struct uidrecv_address address;
+	MDB_txn *txn;
+	int rc = ur_store_check_idle(store);
+
+	now_us = ur_store_clamp(store, now_us);
+	if (rc < 0 || !ur_watch_get_due(&store->watch, now_us, &address))
+		return rc;
+	rc = ur_store_read_begin(store, &txn);
+	if (rc < 0)
+		return rc;
+	while (rc == 0 && ur_watch_get_due(&store->watch, now_us, &address)) {
+		const struct ur_store_changes *changes = &store->changes;
+
+		rc = ur_store_cell_get(store, txn, address, &store->scanned);
+		if (rc == 0)
+			rc = ur_store_changes_add(store, address,
+						  &store->scanned, now_us);
+		if (rc < 0)
+			break;
+		ur_watch_set(
+		    &store->watch, address,
+		    changes->list[changes->count - 1].contended_until_us);
+		ur_store_changes_commit(&store->changes);
+	}
+	mdb_txn_abort(txn);
+	return rc;
+}
+
+int ur_store_count_living(struct ur_store *store, struct ur_store_agent *agent,
+			  uint64_t now_us)
+{
+	struct ur_store_walk walk;
+	struct uidrecv_address address;
+	uint64_t living = 0, next_death_us = UR_TIME_NEVER;
+	int rc;
+
+	ur_store_walk_start(&walk, store, store->txn, NULL);
+	while ((rc = ur_store_walk_next(&walk, &store->scanned, &address)) ==
+	       1) {
+		const struct ur_claim *claim =
+		    ur_cell_find(&store->scanned, agent->row.id);
+
+		if (!claim || !ur_claim_is_alive(claim, now_us))
+			continue;
+		living++;
+		if (claim->deadline_us < next_death_us)
+			next_death_us = claim->deadline_us;
+	}
+	ur_store_walk_pause(&walk);
+	if (rc < 0)
+		return rc;
+	ur_store_agent_touch(store, agent);
+	agent->living_max = living;
+	agent->counted_us = now_us;
+	agent->next_death_us = next_death_us;
+	return 0;
+}
+
+/* One round of collecting; what went is added to *ret_count. */
+static int collect_rows(struct ur_store *store, size_t max_rows,
+			uint64_t now_us, int *ret_count)
+{
+	struct ur_store_walk walk;
+	struct uidrecv_address address;
+	int rc = 0;
+
+	ur_store_walk_start(&walk, store, store->txn,
+			    store->has_collected ? &store->collected : NULL);
+	for (size_t i = 0; i < max_rows; i++) {
+		ssize_t went;
+
+		rc = ur_store_walk_next(&walk, &store->scanned, &address);
+		if (rc != 1)
+			break;
+		went = ur_store_cell_collect(store, &store->scanned, now_us);
+		rc = went < 0 ? (int)went : 0;
+		if (went > 0) {
+			ur_store_walk_pause(&walk);
+			rc = ur_store_cell_put(store, address, &store->scanned);
+			*ret_count += (int)went;
+		}
+		if (rc < 0)
+			break;
+	}
+	ur_store_walk_pause(&walk);
+	if (rc < 0)
+		return rc;
+	store->has_collected = walk.has_last;
+	store->collected = walk.last;
+	return 0;
+}
+
+int ur_store_collect(struct ur_store *store, size_t max_rows, uint64_t now_us,
+		     uint64_t wall_us)
+{
+	bool had_collected = store->has_collected;
+	struct uidrecv_address collected = store->collected;
+	int count = 0;
+	int rc = ur_store_begin(store);
+
+	if (rc < 0)
+		return rc;
+	now_us = ur_store_clamp(store, now_us);
+	store->error = collect_rows(store, max_rows, now_us, &count);
+	rc = ur_store_commit(store, now_us, wall_us);
+	if (rc < 0) {
+		store->has_collected = had_collected;
+		store->collected = collected;
+	}
+	return rc < 0 ? rc : count;
+}
+
+struct restriction {
+	bool (*keep)(void *user, uint32_t agent, struct uidrecv_address address,
+		     const struct ur_claim *claim);
+	void *user;
+	uint64_t now_us;
+};
+
+/* Returns how many claims of the scanned cell went, or an error. */
+static int restrict_one(struct ur_store *store,
+			const struct restriction *restriction,
+			struct uidrecv_address address)
+{
+	struct ur_cell *cell = &store->scanned;
+	int count = 0;
+
+	for (size_t i = cell->claims_count; i-- > 0;) {
+		struct ur_claim *claim = &cell->claims[i];
+		struct ur_store_agent *agent =
+		    ur_store_agent_at(store, claim->agent);
+
+		if (!agent)
+			return UIDRECV_E_STORE_DAMAGED;
+		if (restriction->keep(restriction->user, claim->agent, address,
+				      claim))
+			continue;
+		ur_store_agent_lose(store, agent, claim->deadline_us);
+		ur_cell_remove(cell, claim);
+		count++;
+	}
+	return count;
+}
+
+/* Returns 1 if there are more rows, 0 at the end, or an error. */
+static int restrict_rows(struct ur_store *store,
+			 const struct restriction *restriction,
+			 struct uidrecv_address *place, bool *has_place)
+{
+	struct ur_store_walk walk;
+	struct uidrecv_address address;
+	int changed = 0;
+	int rc = 1;
+
+	ur_store_walk_start(&walk, store, store->txn,
+			    *has_place ? place : NULL);
+	for (int i = 0; i < READ_MAX && changed < CHANGED_MAX; i++) {
+		rc = ur_store_walk_next(&walk, &store->scanned, &address);
+		if (rc != 1)
+			break;
+		rc = restrict_one(store, restriction, address);
+		if (rc > 0) {
+			changed++;
+			ur_store_walk_pause(&walk);
+			rc = ur_store_cell_put(store, address, &store->scanned);
+			if (rc == 0)
+				rc = ur_store_changes_add(store, address,
+							  &store->scanned,
+							  restriction->now_us);
+		}
+		if (rc < 0)
+			break;
+		rc = 1;
+	}
+	ur_store_walk_pause(&walk);
+	*place = walk.last;
+	*has_place = walk.has_last;
+	return rc;
+}
+
+int ur_store_restrict(struct ur_store *store, uint64_t now_us, uint64_t wall_us,
+		      bool (*keep)(void *user, uint32_t agent,
+				   struct uidrecv_address address,
+				   const struct ur_claim *claim),
+		      void *user)
+{
+	struct restriction restriction = {keep, user, 0};
+	struct uidrecv_address place = {0, 0};
+	bool has_place = false;
+	int more = 1;
+
+	restriction.now_us = ur_store_clamp(store, now_us);
+	while (more > 0) {
+		int rc = ur_store_begin(store);
+
+		if (rc < 0)
+			return rc;
+		more = restrict_rows(store, &restriction, &place, &has_place);
+		store->error = more < 0 ? more : 0;
+		rc = ur_store_commit(store, now_us, wall_us);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}

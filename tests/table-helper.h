@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the tests of the table and of its readers share. */
+#ifndef TABLE_HELPER_H
+#define TABLE_HELPER_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <uidrecv/reader.h>
+
+#include "clock.h"
+#include "layout.h"
+#include "slot.h"
+#include "table.h"
+
+/* A scratch directory with a path for a table in it. */
+struct scratch {
+	char dir[64];
+	char path[96];
+};
+
+static inline void scratch_init(struct scratch *scratch)
+{
+	strcpy(scratch->dir, "/tmp/uidrecv-test-XXXXXX");
+	if (mkdtemp(scratch->dir) == NULL)
+		abort();
+	snprintf(scratch->path, sizeof(scratch->path), "%s/table",
+		 scratch->dir);
+}
+
+static inline void scratch_done(const struct scratch *scratch)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf '%s'", scratch->dir);
+	if (system(command) != 0)
+		abort();
+}
+
+/* A table, not yet published, with the agents 1 "dc1" and 2 "vpn-gate". */
+static inline struct ur_table *make_table(const char *path, uint64_t change_min,
+					  uint64_t entries_hint)
+{
+	struct ur_table_options options = {
+	    .path = path,
+	    .group = (gid_t)-1,
+	    .change_min = change_min,
+	    .entries_hint = entries_hint,
+	};
+	struct ur_table *table;
+
+	if (ur_table_create(&table, &options) < 0 ||
+	    ur_table_add_agent(table, 1, "dc1", 3) < 0 ||
+	    ur_table_add_agent(table, 2, "vpn-gate", 8) < 0)
+		abort();
+	return table;
+}
+
+static inline struct ur_table *make_published(const char *path)
+{
+	struct ur_table *table = make_table(path, 1000, 0);
+
+	if (ur_table_publish(table) < 0)
+		abort();
+	return table;
+}
+
+/* Puts a user with the store time of now; user NULL: nobody. */
+static inline int put_until(struct ur_table *table,
+			    struct uidrecv_address address, const char *user,
+			    uint64_t deadline_us)
+{
+	struct ur_table_answer answer = {
+	    .address = address,
+	    .deadline_us = deadline_us,
+	    .agent = 1,
+	    .source = UIDRECV_SOURCE_DIRECTORY,
+	    .user_size = user != NULL ? (uint8_t)strlen(user) : 0,
+	    .user = user,
+	};
+
+	return ur_table_put(table, &answer, ur_clock_boot_us());
+}
+
+static inline int put(struct ur_table *table, uint32_t ipv4, const char *user)
+{
+	return put_until(table, uidrecv_address_from_ipv4(ipv4), user,
+			 UINT64_MAX);
+}
+
+static inline int look_at(struct uidrecv_reader *reader,
+			  struct uidrecv_address address, uint64_t now_us,
+			  struct uidrecv_mapping *ret_mapping)
+{
+	struct uidrecv_query query = {.address = address};
+
+	return uidrecv_reader_lookup(reader, &query, now_us, ret_mapping);
+}
+
+static inline int look(struct uidrecv_reader *reader, uint32_t ipv4,
+		       struct uidrecv_mapping *ret_mapping)
+{
+	return look_at(reader, uidrecv_address_from_ipv4(ipv4), 0, ret_mapping);
+}
+
+static inline struct uidrecv_reader *open_reader(const char *path)
+{
+	struct uidrecv_reader *reader;
+
+	if (uidrecv_reader_open(&reader, path, NULL) < 0)
+		abort();
+	return reader;
+}
+
+/* The numbers of a seeded test; the same everywhere. */
+static inline uint64_t next_random(uint64_t *seed)
+{
+	uint64_t x = *seed += UINT64_C(0x9e3779b97f4a7c15);
+
+	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+	return x ^ x >> 31;
+}
+
+static inline unsigned int count_fds(void)
+{
+	unsigned int count = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+#endif

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Files that are no table, or no longer: an error or unknown, never a crash. */
+#include <criterion/criterion.h>
+
+#include "../table-helper.h"
+
+#define ADDRESSES 300
+
+static struct scratch scratch;
+static char *bytes;
+static size_t size;
+
+static void user_of(uint32_t i, char user[64])
+{
+	snprintf(user, 64, i % 3 ? "user-%u" : "someone-with-a-long-name-%u",
+		 i);
+}
+
+/* A good table, whole in memory. */
+static void setup(void)
+{
+	struct ur_table *table;
+	struct stat status;
+	char user[64];
+	int fd;
+
+	scratch_init(&scratch);
+	table = make_published(scratch.path);
+	for (uint32_t i = 0; i < ADDRESSES; i++) {
+		user_of(i, user);
+		if (put(table, i, user) < 0)
+			abort();
+	}
+	ur_table_close(table);
+	fd = open(scratch.path, O_RDONLY);
+	fstat(fd, &status);
+	size = (size_t)status.st_size;
+	bytes = malloc(size);
+	if (read(fd, bytes, size) != (ssize_t)size)
+		abort();
+	close(fd);
+}
+
+static void teardown(void)
+{
+	free(bytes);
+	scratch_done(&scratch);
+}
+
+TestSuite(damage, .init = setup, .fini = teardown);
+
+static int try_open(struct uidrecv_reader **ret_reader)
+{
+	return uidrecv_reader_open(ret_reader, scratch.path, NULL);
+}
+
+static void write_file(size_t count)
+{
+	int fd = open(scratch.path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	if (write(fd, bytes, count) != (ssize_t)count)
+		abort();
+	close(fd);
+}
+
+/* Lets a test change the layout as if it had been written so. */
+static int open_with(const struct ur_table_layout *layout)
+{
+	struct ur_table_layout *header = (void *)bytes;
+	struct ur_table_layout former = *header;
+	struct uidrecv_reader *reader;
+	int r;
+
+	*header = *layout;
+	header->header_check = ur_layout_check(header);
+	write_file(size);
+	*header = former;
+	r = try_open(&reader);
+	if (r == 0)
+		uidrecv_reader_close(reader);
+	return r;
+}
+
+Test(damage, what_is_no_file_is_refused)
+{
+	struct uidrecv_reader *reader;
+	char other[128];
+
+	cr_assert_eq(unlink(scratch.path), 0);
+	cr_assert_eq(try_open(&reader), -ENOENT);
+	cr_assert_eq(mkdir(scratch.path, 0700), 0);
+	cr_assert_eq(try_open(&reader), UIDRECV_E_TABLE);
+	cr_assert_eq(rmdir(scratch.path), 0);
+	cr_assert_eq(mkfifo(scratch.path, 0600), 0);
+	cr_assert_eq(try_open(&reader), UIDRECV_E_TABLE);
+	cr_assert_eq(unlink(scratch.path), 0);
+	snprintf(other, sizeof(other), "%s.other", scratch.path);
+	cr_assert_eq(symlink(other, scratch.path), 0);
+	cr_assert_eq(try_open(&reader), -ELOOP);
+	cr_assert_eq(uidrecv_reader_open(&reader, "/dev/null", NULL) < 0, true);
+}
+
+Test(damage, truncated_at_every_64_bytes_is_refused)
+{
+	unsigned int fds = count_fds();
+	struct uidrecv_reader *reader;
+
+	for (size_t count = 0; count < size; count += 64) {
+		cr_assert_eq(truncate(scratch.path, 0), 0);
+		write_file(count);
+		cr_assert_eq(try_open(&reader), UIDRECV_E_TABLE);
+	}
+	cr_assert_eq(count_fds(), fds);
+}
+
+Test(damage, every_flipped_bit_of_the_layout_is_refused)
+{
+	for (size_t bit = 0; bit < sizeof(struct ur_table_layout) * 8; bit++) {
+		struct uidrecv_reader *reader;
+		int r;
+
+		bytes[bit / 8] ^= (char)(1 << bit % 8);
+		write_file(size);
+		bytes[bit / 8] ^= (char)(1 << bit % 8);
+		r = try_open(&reader);
+		cr_assert(r == UIDRECV_E_TABLE || r == UIDRECV_E_TABLE_VERSION,
+			  "bit %zu: %d", bit, r);
+	}
+}
+
+Test(damage, every_flipped_byte_of_the_rest_of_the_header_is_survived)
+{
+	struct uidrecv_reader_status status;
+	struct uidrecv_mapping mapping;
+	struct uidrecv_reader *reader;
+
+	for (size_t i = sizeof(struct ur_table_layout); i < 4096; i++) {
+		bytes[i] ^= (char)0xff;
+		write_file(size);
+		bytes[i] ^= (char)0xff;
+		cr_assert_eq(try_open(&reader), 0);
+		cr_assert_eq(look(reader, 1, &mapping), 1);
+		cr_assert_str_eq(mapping.user, "user-1");
+		cr_assert_eq(uidrecv_reader_get_status(reader, 0, &status), 0);
+		uidrecv_reader_close(reader);
+	}
+}
+
+Test(damage, layouts_that_lie_are_refused)
+{
+	struct ur_table_layout good = *(struct ur_table_layout *)(void *)bytes;
+	struct ur_table_layout layout;
+
+	cr_assert_eq(open_with(&good), 0);
+#define CHECK_LIE(field, value, error)                                         \
+	layout = good;                                                         \
+	layout.field = (value);                                                \
+	cr_assert_eq(open_with(&layout), (error))
+	CHECK_LIE(version, 2, UIDRECV_E_TABLE_VERSION);
+	CHECK_LIE(magic, 1, UIDRECV_E_TABLE);
+	CHECK_LIE(generation, 0, UIDRECV_E_TABLE);
+	CHECK_LIE(boot_id[5], good.boot_id[5] ^ 1, UIDRECV_E_TABLE_BOOT);
+	CHECK_LIE(time_namespace, 1, UIDRECV_E_TABLE_BOOT);
+	CHECK_LIE(header_bytes, 4096, UIDRECV_E_TABLE);
+	CHECK_LIE(file_bytes, good.file_bytes + 4096, UIDRECV_E_TABLE);
+	CHECK_LIE(agents_offset, 0, UIDRECV_E_TABLE);
+	CHECK_LIE(agents_max, 0, UIDRECV_E_TABLE);
+	CHECK_LIE(agents_max, UINT64_MAX, UIDRECV_E_TABLE);
+	CHECK_LIE(slots_offset, UINT64_MAX - 63, UIDRECV_E_TABLE);
+	CHECK_LIE(slots_count, 0, UIDRECV_E_TABLE);
+	CHECK_LIE(slots_count, 1000, UIDRECV_E_TABLE);
+	CHECK_LIE(slots_count, UINT64_C(1) << 58, UIDRECV_E_TABLE);
+	CHECK_LIE(names_offset, good.names_offset - 64, UIDRECV_E_TABLE);
+	CHECK_LIE(names_bytes, UINT64_MAX, UIDRECV_E_TABLE);
+#undef CHECK_LIE
+}
+
+Test(damage, wrong_owner_or_mode_is_refused)
+{
+	struct uidrecv_reader_options options = UIDRECV_READER_OPTIONS_INIT;
+	static const mode_t bad[] = {0620, 0602, 0666, 0664};
+	struct uidrecv_reader *reader;
+
+	for (size_t i = 0; i < 4; i++) {
+		cr_assert_eq(chmod(scratch.path, bad[i]), 0);
+		cr_assert_eq(try_open(&reader), UIDRECV_E_TABLE_OWNER);
+	}
+	cr_assert_eq(chmod(scratch.path, 0444), 0);
+	cr_assert_eq(try_open(&reader), 0);
+	uidrecv_reader_close(reader);
+	options.owner_uid_plus_1 = (uint64_t)geteuid() + 1;
+	cr_assert_eq(uidrecv_reader_open(&reader, scratch.path, &options), 0);
+	uidrecv_reader_close(reader);
+	options.owner_uid_plus_1 = (uint64_t)geteuid() + 2;
+	cr_assert_eq(uidrecv_reader_open(&reader, scratch.path, &options),
+		     UIDRECV_E_TABLE_OWNER);
+	if (geteuid() != 0)
+		cr_skip_test("the rest needs root");
+	cr_assert_eq(chown(scratch.path, 12345, (gid_t)-1), 0);
+	cr_assert_eq(try_open(&reader), UIDRECV_E_TABLE_OWNER);
+	options.owner_uid_plus_1 = 12346;
+	cr_assert_eq(uidrecv_reader_open(&reader, scratch.path, &options), 0);
+	uidrecv_reader_close(reader);
+}
+
+static void check_no_wrong_user(struct uidrecv_reader *reader)
+{
+	struct uidrecv_cursor cursor = {0, 0};
+	struct uidrecv_mapping mapping;
+	char user[64];
+	int r;
+
+	for (uint32_t i = 0; i < ADDRESSES; i++) {
+		r = look(reader, i, &mapping);
+		cr_assert(r == 1 || r == 0 || r == UIDRECV_E_TABLE, "%d", r);
+		user_of(i, user);
+		if (r == 1) {
+			cr_assert_str_eq(mapping.user, user);
+			cr_assert_str_eq(mapping.agent, "dc1");
+		}
+	}
+	do {
+		r = uidrecv_reader_next(reader, &cursor, 0, &mapping);
+		if (r == 1) {
+			user_of((uint32_t)mapping.address.lo, user);
+			cr_assert_str_eq(mapping.user, user);
+		}
+	} while (r == 1 || r == UIDRECV_E_TABLE);
+	cr_assert_eq(r, 0);
+}
+
+Test(damage, random_flipped_bits_never_give_a_wrong_user)
+{
+	struct ur_table_layout *layout = (void *)bytes;
+	uint64_t seed = 20261122;
+	struct uidrecv_reader *reader;
+	int fd;
+
+	write_file(size);
+	cr_assert_eq(try_open(&reader), 0);
+	fd = open(scratch.path, O_RDWR);
+	for (int round = 0; round < 2000; round++) {
+		uint64_t from = round % 4 == 0	 ? layout->names_offset
+				: round % 4 == 1 ? layout->agents_offset
+						 : layout->slots_offset;
+		uint64_t room = round % 4 == 0	 ? 8192
+				: round % 4 == 1 ? 264
+						 : layout->slots_count * 64;
+		off_t at = (off_t)(from + next_random(&seed) % room);
+		char flipped = bytes[at] ^ (char)(1 << next_random(&seed) % 8);
+
+		cr_assert_eq(pwrite(fd, &flipped, 1, at), 1);
+		check_no_wrong_user(reader);
+		cr_assert_eq(pwrite(fd, &bytes[at], 1, at), 1);
+	}
+	/* And all of them at once, as they come. */
+	for (int round = 0; round < 2000; round++) {
+		off_t at =
+		    (off_t)(layout->slots_offset +
+			    next_random(&seed) % (layout->slots_count * 64));
+		char flipped;
+
+		cr_assert_eq(pread(fd, &flipped, 1, at), 1);
+		flipped ^= (char)(1 << next_random(&seed) % 8);
+		cr_assert_eq(pwrite(fd, &flipped, 1, at), 1);
+		if (round % 20 == 0)
+			check_no_wrong_user(reader);
+	}
+	close(fd);
+	uidrecv_reader_close(reader);
+}
+
+Test(damage, a_full_table_does_not_hold_a_reader)
+{
+	struct ur_table_layout *layout = (void *)bytes;
+	struct uidrecv_reader *reader;
+	struct uidrecv_mapping mapping;
+
+	for (uint64_t i = 0; i < layout->slots_count; i++)
+		memset(bytes + layout->slots_offset + i * 64, 0xaa, 64);
+	write_file(size);
+	cr_assert_eq(try_open(&reader), 0);
+	cr_assert_eq(look(reader, 1, &mapping), UIDRECV_E_TABLE);
+	uidrecv_reader_close(reader);
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "../table-helper.h"
+
+static struct scratch scratch;
+
+static void setup(void)
+{
+	scratch_init(&scratch);
+}
+
+static void teardown(void)
+{
+	scratch_done(&scratch);
+}
+
+TestSuite(growth, .init = setup, .fini = teardown);
+
+static unsigned int count_files(void)
+{
+	DIR *dir = opendir(scratch.dir);
+	unsigned int count = 0;
+
+	while (readdir(dir) != NULL)
+		count++;
+	closedir(dir);
+	return count - 2;
+}
+
+static void check_user(struct uidrecv_reader *reader, uint32_t ipv4,
+		       const char *user)
+{
+	struct uidrecv_mapping mapping;
+
+	cr_assert_eq(look(reader, ipv4, &mapping), 1);
+	cr_assert_eq(mapping.user_size, strlen(user));
+	cr_assert_str_eq(mapping.user, user);
+}
+
+Test(growth, more_agents_than_expected_make_it_grow)
+{
+	struct ur_table *table = make_published(scratch.path);
+	struct uidrecv_reader *reader = open_reader(scratch.path);
+	struct uidrecv_mapping mapping;
+	char name[UIDRECV_NAME_MAX + 1];
+
+	for (uint32_t i = 3; i < 300; i++) {
+		struct ur_table_answer answer = {
+		    .address = uidrecv_address_from_ipv4(i),
+		    .deadline_us = UINT64_MAX,
+		    .agent = i,
+		    .user_size = 1,
+		    .user = "u"};
+		size_t size = 1 + i % UIDRECV_NAME_MAX;
+
+		memset(name, (int)('a' + i % 26), sizeof(name));
+		cr_assert_eq(ur_table_add_agent(table, i, name, size), 0);
+		cr_assert_eq(ur_table_put(table, &answer, 1), 0);
+	}
+	for (uint32_t i = 3; i < 300; i++) {
+		cr_assert_eq(look(reader, i, &mapping), 1);
+		cr_assert_eq(mapping.agent_size, 1 + i % UIDRECV_NAME_MAX);
+		cr_assert_eq(mapping.agent[0], 'a' + i % 26);
+		cr_assert_eq(strlen(mapping.agent), mapping.agent_size);
+	}
+	uidrecv_reader_close(reader);
+	ur_table_close(table);
+}
+
+Test(growth, growth_keeps_answers_and_their_change_numbers)
+{
+	struct ur_table *table = make_published(scratch.path);
+	struct uidrecv_reader *reader = open_reader(scratch.path);
+	struct uidrecv_reader_status status;
+	struct uidrecv_mapping mapping;
+	unsigned int fds = count_fds();
+	char user[64];
+
+	for (uint32_t i = 0; i < 20000; i++) {
+		snprintf(user, sizeof(user),
+			 i % 2 ? "u%u" : "a-long-name-of-user-%u@corp", i);
+		cr_assert_eq(put(table, i, user), 0);
+		cr_assert_eq(ur_table_get_change(table), 1001 + i);
+		check_user(reader, i, user);
+		check_user(reader, 0, "a-long-name-of-user-0@corp");
+	}
+	for (uint32_t i = 0; i < 20000; i++) {
+		cr_assert_eq(look(reader, i, &mapping), 1);
+		cr_assert_eq(mapping.change, 1001 + i);
+	}
+	cr_assert_eq(uidrecv_reader_get_status(reader, 0, &status), 0);
+	cr_assert_geq(status.moves, 3);
+	cr_assert_eq(status.entries, 20000);
+	cr_assert_eq(count_fds(), fds);
+	cr_assert_eq(count_files(), 1);
+	uidrecv_reader_close(reader);
+	ur_table_close(table);
+}
+
+Test(growth, growth_leaves_the_dead_behind)
+{
+	struct ur_table *table = make_published(scratch.path);
+	struct stat status;
+	uint64_t now_us = 1000000;
+
+	/* Each lives a second; 10,000 come by, never more than 100 at once. */
+	for (uint64_t i = 0; i < 10000; i++) {
+		struct ur_table_answer answer = {
+		    .address = {1, i},
+		    .deadline_us = now_us + 1000000,
+		    .agent = 1,
+		    .user_size = 21,
+		    .user = "abcdefghijklmnopqrstu"};
+
+		cr_assert_eq(ur_table_put(table, &answer, now_us), 0);
+		now_us += 10000;
+	}
+	cr_assert_eq(stat(scratch.path, &status), 0);
+	cr_assert_lt(status.st_size, 300000);
+	ur_table_close(table);
+}
+
+Test(growth, failed_growth_leaves_the_table_whole)
+{
+	struct ur_table *table = make_published(scratch.path);
+	struct uidrecv_reader *reader = open_reader(scratch.path);
+	struct rlimit limit = {4096, 4096}, former;
+	struct uidrecv_mapping mapping;
+	uint32_t count = 0;
+	int r = 0;
+
+	/* The writer can make no larger file: as on a full disk. */
+	signal(SIGXFSZ, SIG_IGN);
+	cr_assert_eq(getrlimit(RLIMIT_FSIZE, &former), 0);
+	limit.rlim_max = former.rlim_max;
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	while (r == 0 && count < 2000) {
+		r = put(table, count, "alice");
+		count += r == 0;
+	}
+	cr_assert_eq(r, -EFBIG);
+	cr_assert_eq(count, 640);
+	for (uint32_t i = 0; i < count; i++)
+		check_user(reader, i, "alice");
+	cr_assert_eq(look(reader, count, &mapping), 0);
+	cr_assert_eq(put(table, 5, "bob"), 0);
+	check_user(reader, 5, "bob");
+	cr_assert_eq(put(table, 6, NULL), 0);
+	cr_assert_eq(look(reader, 6, &mapping), 0);
+	cr_assert_eq(count_files(), 1);
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &former), 0);
+	cr_assert_eq(put(table, count, "carol"), 0);
+	check_user(reader, count, "carol");
+	uidrecv_reader_close(reader);
+	ur_table_close(table);
+}
+
+Test(growth, full_names_area_makes_it_grow)
+{
+	struct ur_table *table = make_published(scratch.path);
+	struct uidrecv_reader *reader = open_reader(scratch.path);
+	struct uidrecv_reader_status status;
+	char user[256];
+
+	memset(user, 'x', 255);
+	user[255] = '\0';
+	for (uint32_t i = 0; i < 2000; i++) {
+		user[0] = (char)('a' + i % 26);
+		cr_assert_eq(put(table, 1, user), 0);
+		check_user(reader, 1, user);
+	}
+	cr_assert_eq(uidrecv_reader_get_status(reader, 0, &status), 0);
+	cr_assert_geq(status.moves, 5);
+	uidrecv_reader_close(reader);
+	ur_table_close(table);
+}

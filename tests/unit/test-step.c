@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The proof of "at every instruction": a child process puts, is stepped one
+ * instruction at a time, and after each of them a reader looks. A writer that
+ * is killed there leaves behind just what the reader sees there.
+ */
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#include "../table-helper.h"
+
+#define LONG_OLD "an-old-user-with-a-name-of-more-than-20-bytes"
+#define LONG_NEW "the-new-user-with-a-name-of-more-than-20-bytes"
+#define STEPS_MAX 20000000
+
+static struct scratch scratch;
+
+static void setup(void)
+{
+	scratch_init(&scratch);
+}
+
+static void teardown(void)
+{
+	scratch_done(&scratch);
+}
+
+TestSuite(step, .init = setup, .fini = teardown, .timeout = 280);
+
+/* Starts a child that puts one answer and stops before it and after it. */
+static pid_t start_put(struct ur_table *table, uint32_t ipv4, const char *user,
+		       uint64_t deadline_us)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
+			_exit(77);
+		raise(SIGSTOP);
+		if (put_until(table, uidrecv_address_from_ipv4(ipv4), user,
+			      deadline_us) < 0)
+			_exit(1);
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		cr_skip_test("no ptrace here");
+	cr_assert(WIFSTOPPED(status));
+	return pid;
+}
+
+/* One instruction; false when the put is over. */
+static bool step(pid_t pid)
+{
+	int status;
+
+	cr_assert_eq(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFSTOPPED(status), "the put failed");
+	return WSTOPSIG(status) == SIGTRAP;
+}
+
+static void kill_child(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+struct expected {
+	const char *user; /* NULL: nobody */
+	uint64_t expires_in_ms;
+};
+
+static bool is_expected(const struct expected *expected, int r,
+			const struct uidrecv_mapping *mapping)
+{
+	if (expected->user == NULL)
+		return r == 0;
+	return r == 1 && strcmp(mapping->user, expected->user) == 0 &&
+	       mapping->user_size == strlen(expected->user) &&
+	       strcmp(mapping->agent, "dc1") == 0 &&
+	       (mapping->expires_in_ms == UINT64_MAX) ==
+		   (expected->expires_in_ms == UINT64_MAX);
+}
+
+/* Puts new over old at address 1, with a look after every instruction. */
+static void check_steps(struct expected old, struct expected new)
+{
+	struct ur_table *table = make_published(scratch.path);
+	struct uidrecv_reader *reader = open_reader(scratch.path);
+	uint64_t soon_us = ur_clock_boot_us() + 3600000000u;
+	uint64_t old_us = old.expires_in_ms != 0 ? UINT64_MAX : soon_us;
+	uint64_t new_us = new.expires_in_ms != 0 ? UINT64_MAX : soon_us;
+	struct uidrecv_mapping mapping;
+	unsigned int steps = 0;
+	bool has_new = false;
+	uint64_t change = 0;
+	pid_t pid;
+	int r;
+
+	cr_assert_eq(put(table, 2, "neighbour"), 0);
+	cr_assert_eq(
+	    put_until(table, uidrecv_address_from_ipv4(1), old.user, old_us),
+	    0);
+	pid = start_put(table, 1, new.user, new_us);
+	while (step(pid) && steps++ < STEPS_MAX) {
+		r = look(reader, 1, &mapping);
+		if (is_expected(&new, r, &mapping))
+			has_new = true;
+		else
+			cr_assert(!has_new && is_expected(&old, r, &mapping),
+				  "step %u: %d", steps, r);
+		if (r == 1) {
+			cr_assert_geq(mapping.change, change);
+			change = mapping.change;
+		}
+		cr_assert_eq(look(reader, 2, &mapping), 1);
+		cr_assert_str_eq(mapping.user, "neighbour");
+	}
+	kill_child(pid);
+	cr_assert(has_new);
+	cr_assert_gt(steps, 50);
+	/* 1001 is the neighbour's; only a refresh leaves the number alone. */
+	if (old.user != NULL && new.user != NULL)
+		cr_assert_eq(change, strcmp(old.user, new.user) ? 1003 : 1002);
+	uidrecv_reader_close(reader);
+	ur_table_close(table);
+}
+
+#define FOREVER(user) ((struct expected){user, UINT64_MAX})
+#define AN_HOUR(user) ((struct expected){user, 0})
+
+Test(step, insert_is_whole_or_not_there)
+{
+	check_steps(FOREVER(NULL), FOREVER("alice"));
+}
+
+Test(step, insert_of_a_long_name_is_whole_or_not_there)
+{
+	check_steps(FOREVER(NULL), FOREVER(LONG_NEW));
+}
+
+Test(step, rewrite_is_old_or_new)
+{
+	check_steps(FOREVER("alice"), AN_HOUR("bob"));
+}
+
+Test(step, rewrite_of_short_by_long_is_old_or_new)
+{
+	check_steps(AN_HOUR("alice"), FOREVER(LONG_NEW));
+}
+
+Test(step, rewrite_of_long_by_long_is_old_or_new)
+{
+	check_steps(AN_HOUR(LONG_OLD), AN_HOUR(LONG_NEW));
+}
+
+Test(step, rewrite_of_long_by_short_is_old_or_new)
+{
+	check_steps(FOREVER(LONG_OLD), FOREVER("bob"));
+}
+
+Test(step, removal_is_old_or_nobody)
+{
+	check_steps(FOREVER("alice"), FOREVER(NULL));
+}
+
+Test(step, refresh_changes_nothing_but_the_deadline)
+{
+	check_steps(AN_HOUR("alice"), FOREVER("alice"));
+}
+
+/*
+ * The put that grows: a million instructions and a dozen system calls, with
+ * a reader that moves somewhere among them.
+ */
+Test(step, growth_never_fails_a_lookup)
+{
+	struct ur_table *table = make_published(scratch.path);
+	struct uidrecv_reader *reader = open_reader(scratch.path);
+	struct uidrecv_reader_status status;
+	struct uidrecv_mapping mapping;
+	bool has_new = false;
+	char user[64];
+	pid_t pid;
+
+	for (uint32_t i = 0; i < 640; i++) {
+		snprintf(user, sizeof(user), i % 2 ? "u%u" : LONG_OLD "%u", i);
+		cr_assert_eq(put(table, i, user), 0);
+	}
+	pid = start_put(table, 640, "the-one-too-many", UINT64_MAX);
+	for (uint32_t steps = 0; step(pid); steps++) {
+		uint32_t i = steps % 640;
+
+		snprintf(user, sizeof(user), i % 2 ? "u%u" : LONG_OLD "%u", i);
+		cr_assert_eq(look(reader, i, &mapping), 1);
+		cr_assert_str_eq(mapping.user, user);
+		if (look(reader, 640, &mapping) == 1)
+			has_new = true;
+		else
+			cr_assert_not(has_new);
+	}
+	kill_child(pid);
+	cr_assert(has_new);
+	cr_assert_eq(uidrecv_reader_get_status(reader, 0, &status), 0);
+	cr_assert_eq(status.moves, 1);
+	uidrecv_reader_close(reader);
+	ur_table_close(table);
+}
+
+/* After every instruction: the writer dies there, and the next one comes. */
+Test(step, next_writer_takes_over_after_a_death_at_any_instruction)
+{
+	unsigned int deaths = 0;
+	bool is_over = false;
+	uint64_t change = 0;
+
+	while (!is_over) {
+		struct ur_table *table = make_table(scratch.path, 1, 0);
+		struct uidrecv_reader *reader;
+		struct uidrecv_mapping mapping;
+		pid_t pid;
+
+		cr_assert_eq(put(table, 1, "alice"), 0);
+		cr_assert_eq(ur_table_publish(table), 0);
+		reader = open_reader(scratch.path);
+		pid = start_put(table, 1, LONG_NEW, UINT64_MAX);
+		for (unsigned int i = 0; i < deaths && !is_over; i++)
+			is_over = !step(pid);
+		kill_child(pid);
+		ur_table_close(table);
+		deaths++;
+
+		cr_assert_eq(look(reader, 1, &mapping), 1);
+		cr_assert_gt(mapping.change, change);
+		change = mapping.change;
+		table = make_table(scratch.path, 1, 0);
+		cr_assert_eq(put(table, 1, "carol"), 0);
+		cr_assert_eq(ur_table_publish(table), 0);
+		cr_assert_eq(look(reader, 1, &mapping), 1);
+		cr_assert_str_eq(mapping.user, "carol");
+		cr_assert_gt(mapping.change, change);
+		change = mapping.change;
+		uidrecv_reader_close(reader);
+		ur_table_close(table);
+	}
+	cr_assert_gt(deaths, 50);
+}
