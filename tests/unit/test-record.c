@@ -363,6 +363,15 @@ Test(record, an_update_takes_what_fits_and_no_more)
 		cr_assert_eq(frame_of(&buf).length, 24 + count * size);
 		ur_buf_done(&buf);
 	}
+	ur_buf_init(&buf, 16 + 12 + 3 * size + size / 2);
+	ur_update_begin(&writer, &buf, 1, 2, false, 0, ROOM);
+	for (count = 0; ur_update_add(&writer, &small);)
+		count++;
+	ur_update_end(&writer);
+	cr_assert(!buf.failed);
+	cr_assert_eq(count, 3);
+	cr_assert_eq(frame_of(&buf).length, 12 + 3 * size);
+	ur_buf_done(&buf);
 	ur_buf_init(&buf, ROOM);
 	ur_update_begin(&writer, &buf, 1, 2, false, 0, ROOM);
 	for (count = 0; ur_update_add(&writer, &small);)
