@@ -115,8 +115,14 @@ int uidrecv_agent_new(struct uidrecv_agent **ret_agent,
 	agent->backoff_us = 500000;
 	agent->retry_timer.expired = ur_agent_on_retry;
 	ret = load_options(agent, options);
-	if (!ret)
+	if (!ret) {
 		ret = copy_texts(agent);
+		if (ret == -EINVAL && error && error_size)
+			snprintf(error, error_size,
+				 "the receiver \"%s\" is not HOST:PORT or "
+				 "[IPV6]:PORT",
+				 options->receiver);
+	}
 	agent->log = (struct ur_log){.fn = agent->options.log,
 				     .user = agent->options.log_user};
 	agent->outbox.batch_max = agent->options.batch_max;
