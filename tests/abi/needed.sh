@@ -18,7 +18,7 @@ differs() {
 insecure() {
 	local library=$BUILD_ROOT/lib/$1
 	readelf -lW "$library" | grep 'GNU_STACK.*RWE'
-	readelf -dW "$library" | grep -E 'TEXTREL|NODLOPEN|RPATH'
+	readelf -dW "$library" | grep -E 'TEXTREL|NOOPEN|RPATH'
 	readelf -lW "$library" | grep -q GNU_RELRO || echo 'no RELRO'
 }
 
