@@ -196,8 +196,9 @@ static void on_message(struct ur_conn *conn, const struct ur_message *message)
 
 static bool is_final(int error, uint16_t bye)
 {
-	return bye / 100 == 3 || error == UIDRECV_E_CERTIFICATE ||
-	       error == UIDRECV_E_IDENTITY || error == UIDRECV_E_ALPN;
+	return bye >= UIDRECV_BYE_NOT_AUTHORIZED ||
+	       error == UIDRECV_E_CERTIFICATE || error == UIDRECV_E_IDENTITY ||
+	       error == UIDRECV_E_ALPN;
 }
 
 static void on_ended(struct ur_conn *conn, int error)
