@@ -97,7 +97,7 @@ class Crash(harness.StageTest):
     def test_O03_lookups_go_on_without_a_receiver(self):
         receiver = self.stage.start_receiver()
         agent = self.stage.start_agent('uidagent', receiver.port)
-        agent.say('map 10.0.0.1 alice', 'map 10.0.0.2 bob lifetime_s=3')
+        agent.say('map 10.0.0.1 alice', 'map 10.0.0.2 bob lifetime_s=5')
         agent.wait_acked(1)
         acked = time.monotonic()
         lookup = self.stage.start_lookup()
@@ -105,7 +105,7 @@ class Crash(harness.StageTest):
         receiver.signal(signal.SIGKILL)
         receiver.wait()
         self.assertEqual(lookup.user('10.0.0.1'), 'alice')
-        time.sleep(max(0, acked + 3.1 - time.monotonic()))
+        time.sleep(max(0, acked + 5.1 - time.monotonic()))
         # Life ends on time, also when nobody is there to sweep.
         self.assertIsNone(lookup.user('10.0.0.2'))
         self.assertEqual(lookup.user('10.0.0.1'), 'alice')

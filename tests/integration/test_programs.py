@@ -210,6 +210,7 @@ class Lookups(harness.StageTest):
 
 
 VERSION_OF_TABLE = 8  # lib/slot.h: where the header has it
+META_OF_STORE = b'uidrecv\n\0\0\0\1'  # lib/store-env.c: magic and schema
 
 
 class Stores(harness.StageTest):
@@ -248,6 +249,27 @@ class Stores(harness.StageTest):
             file.write(os.urandom(8192))
         self.refused('store', str(self.stage.store))
         self.assertEqual(self.data().stat().st_size, size)
+
+    def patch_meta(self, offset, data):
+        """Changes every copy of the store's own record."""
+        content = self.data().read_bytes()
+        copies = [match.start() for match in
+                  re.finditer(META_OF_STORE, content)]
+        self.assertTrue(copies)
+        with open(self.data(), 'r+b') as file:
+            for place in copies:
+                file.seek(place + offset)
+                file.write(data)
+
+    def test_another_schema(self):
+        self.make()
+        self.patch_meta(8, b'\0\0\0\2')
+        self.refused('schema', str(self.stage.store))
+
+    def test_damaged_record(self):
+        self.make()
+        self.patch_meta(20, b'another boot')
+        self.refused('damaged', 'backup', str(self.stage.store))
 
     def test_cut(self):
         self.make()
