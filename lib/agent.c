@@ -49,12 +49,14 @@ static int load_options(struct uidrecv_agent *agent,
 static int copy_texts(struct uidrecv_agent *agent)
 {
 	struct uidrecv_agent_options *options = &agent->options;
+	const char *receiver = options->receiver;
 	char host[HOST_MAX];
 
-	if (ur_listener_split(options->receiver, host, sizeof(host),
-			      &agent->port) < 0)
+	/* The caller's, not ours to free. */
+	options->receiver = NULL;
+	if (ur_listener_split(receiver, host, sizeof(host), &agent->port) < 0)
 		return -EINVAL;
-	options->receiver = strdup(options->receiver);
+	options->receiver = strdup(receiver);
 	agent->host = strdup(host);
 	agent->receiver_name =
 	    strdup(options->receiver_name ? options->receiver_name : host);
