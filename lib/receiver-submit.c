@@ -98,9 +98,10 @@ int uidrecv_receiver_submit(struct uidrecv_receiver *receiver,
 	peer = ur_receiver_find_peer(receiver, agent, strlen(agent));
 	if (!peer)
 		return UIDRECV_E_UNKNOWN_AGENT;
-	error = ur_receiver_enrol(receiver, peer);
+	/* Also makes sure that there is a table. */
+	error = ur_receiver_run_round(receiver);
 	if (!error)
-		error = ur_receiver_run_round(receiver);
+		error = ur_receiver_enrol(receiver, peer);
 	if (error)
 		return error;
 	ur_buf_init(&buf, UR_FRAME_HEADER + UR_FRAME_BODY_MAX);
