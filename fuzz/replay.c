@@ -59,7 +59,6 @@ static void on_signal(int number)
 	say(" ");
 	say(digit);
 	say("\n");
-	signal(number, SIG_DFL);
 	raise(number);
 }
 
@@ -76,6 +75,7 @@ static void catch_signals(void)
 		    old.sa_handler != SIG_DFL)
 			continue;
 		old.sa_handler = on_signal;
+		old.sa_flags = (int)(SA_RESETHAND | SA_NODEFER);
 		sigaction(numbers[i], &old, NULL);
 	}
 }

@@ -32,8 +32,9 @@ void ur_log_escape(char *out, size_t room, const char *text, size_t size)
 	out[at] = '\0';
 }
 
-static void write_line(struct ur_log *log, enum uidrecv_log_level level,
-		       const char *format, va_list arguments)
+__attribute__((format(printf, 3, 0))) static void write_line(
+    struct ur_log *log, enum uidrecv_log_level level, const char *format,
+    va_list arguments)
 {
 	char raw[LINE_MAX_BYTES], line[4 * LINE_MAX_BYTES];
 	int size = vsnprintf(raw, sizeof(raw), format, arguments);

@@ -168,8 +168,8 @@ void ur_reject_encode(struct ur_buf *buf, uint64_t serial,
 /*
  * UPDATE: begin, 1 to UR_RECORDS_MAX records, end. ur_update_add() returns
  * false, and adds nothing, if the frame would get longer than body_max or hold
- * too many records, or if buf has failed. ur_frame_begin() says what holds of
- * buf in between.
+ * too many records, or if buf has no room or had failed before: the records
+ * that are there stay good. ur_frame_begin() says what holds of buf in between.
  */
 struct ur_update_writer {
 	struct ur_buf *buf;

@@ -199,14 +199,12 @@ void ur_session_accept(struct ur_session *session, uint64_t durable,
 static int on_ready(struct ur_session *session, const struct ur_frame *frame,
 		    const struct ur_ready *ready, uint64_t now_us)
 {
-	if (ready->version != UR_PROTOCOL_VERSION)
-		return refuse(session, frame, UIDRECV_E_VERSION,
-			      UIDRECV_BYE_NO_COMMON_VERSION, now_us);
-	if (ready->hold_time_s < session->options.hold_min_s ||
+	if (ready->version != UR_PROTOCOL_VERSION || !ready->window ||
+	    ready->hold_time_s < session->options.hold_min_s ||
 	    ready->hold_time_s > session->options.hold_max_s)
-		return refuse(session, frame, UIDRECV_E_HOLD,
-			      UIDRECV_BYE_NO_COMMON_HOLD_TIME, now_us);
-	if (ready->durable > session->options.replay_last || !ready->window)
+		return refuse(session, frame, UIDRECV_E_MESSAGE,
+			      UIDRECV_BYE_BAD_MESSAGE, now_us);
+	if (ready->durable > session->options.replay_last)
 		return refuse(session, frame, UIDRECV_E_SERIAL,
 			      UIDRECV_BYE_BAD_SERIAL, now_us);
 	session->hold_us = ready->hold_time_s * SECOND_US;

@@ -349,3 +349,9 @@ uint64_t ur_table_get_entries(const struct ur_table *table)
 {
 	return table->entries;
 }
+
+const void *ur_table_get_bytes(const struct ur_table *table, size_t *ret_size)
+{
+	*ret_size = table->now.layout.file_bytes;
+	return table->now.bytes;
+}

@@ -82,4 +82,10 @@ uint64_t ur_table_get_change(const struct ur_table *table);
 /* Addresses with a slot, and how many times the table was replaced. */
 uint64_t ur_table_get_entries(const struct ur_table *table);
 
+/*
+ * The bytes as the writer has them mapped, until it grows. For readers in the
+ * writer's process: two mappings of one file would hide a race from TSan.
+ */
+const void *ur_table_get_bytes(const struct ur_table *table, size_t *ret_size);
+
 #endif

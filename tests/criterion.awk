@@ -66,13 +66,15 @@ function read_events(    i, test)
 	for (i = 1; i <= started; i++) {
 		test = order[i]
 		if (!(test in ended))
-			report(0, test " did not end")
+			report(0, test " did not end: status " rc)
 		else
 			report(ended[test] != "FAIL", test)
 	}
 	for (test in ended)
 		if (ended[test] == "SKIP")
 			report(1, test " # SKIP")
+	if (!failed)
+		report(0, name " ended early, with status " rc)
 }
 
 BEGIN {
@@ -81,7 +83,6 @@ BEGIN {
 	read_tap()
 	if (planned < 0) {
 		read_events()
-		report(0, name " ended early, with status " rc)
 	} else if (planned != count) {
 		report(0, name " planned " planned " cases")
 	}

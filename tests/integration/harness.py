@@ -92,7 +92,7 @@ class Authority:
                         *arguments], cwd=self.dir, check=True,
                        capture_output=True, stdin=subprocess.DEVNULL)
 
-    def issue(self, name, sans=None, start=-1, end=10, usage=None,
+    def issue(self, name, sans=None, start=-1, end=10.5, usage=None,
               more=''):
         """Returns the paths of a certificate and its key."""
         sans = sans or f'DNS:{name}'

@@ -884,7 +884,7 @@ class Firewall:
         if alpn:
             context.set_alpn_protocols([alpn])
         self.listener = socket.create_server(('127.0.0.1', 0))
-        self.listener.settimeout(20)
+        self.listener.settimeout(60)
         self.port = self.listener.getsockname()[1]
         self.context, self.scripts, self.results = context, scripts, []
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -894,7 +894,7 @@ class Firewall:
         for script in self.scripts:
             try:
                 raw, _ = self.listener.accept()
-                raw.settimeout(20)
+                raw.settimeout(60)
                 with self.context.wrap_socket(raw, server_side=True) as tls:
                     self.results.append(script(Connection(tls)))
             except (OSError, AssertionError) as error:
@@ -902,7 +902,7 @@ class Firewall:
         self.listener.close()
 
     def finish(self):
-        self.thread.join(30)
+        self.thread.join(120)
         for result in self.results:
             if isinstance(result, AssertionError):
                 raise result
@@ -920,7 +920,7 @@ class ProgramTest(unittest.TestCase):
     def start(self, firewall, *options, certificate='agent', file='-'):
         port = firewall if isinstance(firewall, int) else firewall.port
         process = subprocess.Popen(
-            [sys.executable, ROOT / 'examples/agent.py', '--timeout', '20',
+            [sys.executable, ROOT / 'examples/agent.py', '--timeout', '90',
              '--connect', f'127.0.0.1:{port}', '--ca', self.folder / 'ca.pem',
              '--cert', self.folder / f'{certificate}.pem',
              '--key', self.folder / f'{certificate}.key', *options, file],
@@ -938,7 +938,7 @@ class ProgramTest(unittest.TestCase):
         if lines is not None:
             options = ('--lines',) + options
         process = self.start(firewall, *options, **others)
-        out, err = process.communicate(lines, 40)
+        out, err = process.communicate(lines, 120)
         self.assertEqual(process.returncode, status, err)
         if not isinstance(firewall, int):
             firewall.finish()
@@ -970,7 +970,7 @@ class ProgramTest(unittest.TestCase):
         firewall = self.firewall(lambda c: (c.open(), c.acknowledge())[1])
         text = (ROOT / 'examples/logons.jsonl').read_text()
         process = self.start(firewall, '--replay')
-        process.communicate(text, 30)
+        process.communicate(text, 60)
         self.assertEqual(process.returncode, 0)
         self.assertEqual(len(firewall.finish()[0]), 13)
 
@@ -989,7 +989,7 @@ class ProgramTest(unittest.TestCase):
             process.stdin.write(line + '\n')
             process.stdin.flush()
             self.assertEqual(process.stdout.readline(), f'acked {serial}\n')
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0)
         self.assertEqual(firewall.finish()[0], [
             Record('MAP', '10.0.0.1', 'CORP\\x'),
@@ -1044,7 +1044,7 @@ class ProgramTest(unittest.TestCase):
                 connection.tls.settimeout(0.05)
                 with contextlib.suppress(TimeoutError):
                     raise AssertionError(connection.receive())
-                connection.tls.settimeout(20)
+                connection.tls.settimeout(60)
                 acked += 2
                 connection.send('ACK', acked)
             connection.expect('BYE')
@@ -1054,7 +1054,7 @@ class ProgramTest(unittest.TestCase):
     def test_a_long_input(self):
         firewall = self.firewall(lambda c: (c.open(), c.acknowledge())[1])
         path = self.folder / 'long.jsonl'
-        events = genlogons.generate(20000, seed=3)
+        events = genlogons.generate(6000, seed=3)
         path.write_text(''.join(json.dumps(e) + '\n' for e in events))
         self.run_agent(firewall, '--replay', file=path)
         rules = agent.EventRules()
@@ -1065,19 +1065,21 @@ class ProgramTest(unittest.TestCase):
 
     def test_keepalives(self):
         def script(connection):
-            connection.open(hold=3)
+            connection.open(hold=6)
             for _ in range(2):
                 fields = connection.expect('KEEPALIVE')[1]
                 self.assertGreater(fields['CLOCK'][1], 0)
                 connection.send('KEEPALIVE', CLOCK=(1, 0, 0))
             connection.expect('KEEPALIVE')
+            process.stdin.write('withdraw 10.0.0.1\n')
+            process.stdin.flush()
             self.assertEqual(connection.expect('UPDATE')[2], 1)
             connection.send('ACK', 1)
             connection.expect('BYE')
         firewall = self.firewall(script)
         process = self.start(firewall, '--lines')
-        time.sleep(3.8)
-        process.communicate('withdraw 10.0.0.1\n', 20)
+        self.assertEqual(process.stdout.readline(), 'acked 1\n')
+        process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0)
         firewall.finish()
 
@@ -1090,8 +1092,8 @@ class ProgramTest(unittest.TestCase):
             return fields['REASON'][0]
         firewall = self.firewall(silent, lambda c: (c.open(), c.acknowledge()))
         process = self.start(firewall, '--lines')
-        time.sleep(4.5)
-        process.communicate('', 20)
+        self.assertIn('101', process.stderr.readline())
+        process.communicate('', 60)
         self.assertEqual(process.returncode, 0)
         self.assertEqual(firewall.finish()[0], 101)
 
@@ -1183,13 +1185,10 @@ class ProgramTest(unittest.TestCase):
         with socket.create_server(('127.0.0.1', 0)) as free:
             port = free.getsockname()[1]
         process = self.start(port, '--lines')
-        process.stdin.write('map 10.0.0.1 x\n')
-        process.stdin.close()
-        process.stdin = None
-        time.sleep(0.6)
-        self.assertIsNone(process.poll())
+        for _ in range(2):
+            self.assertIn('refused', process.stderr.readline())
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=5)
+        process.communicate(timeout=30)
         self.assertEqual(process.returncode, 0)       # nothing was read
 
     def test_signals(self):
@@ -1200,7 +1199,7 @@ class ProgramTest(unittest.TestCase):
             process.stdin.flush()
             self.assertEqual(process.stdout.readline(), 'acked 1\n')
             process.send_signal(number)
-            _, err = process.communicate(timeout=10)
+            _, err = process.communicate(timeout=60)
             self.assertEqual((process.returncode, err), (0, ''))
             firewall.finish()
 
@@ -1214,7 +1213,7 @@ class ProgramTest(unittest.TestCase):
         process = self.start(firewall, '--lines')
         process.stdin.write('map 10.0.0.1 x\n')
         process.stdin.flush()
-        process.wait(10)
+        process.wait(60)
         self.assertEqual(process.returncode, 1)
         self.assertEqual(firewall.finish()[0][1]['REASON'][0], 100)
 

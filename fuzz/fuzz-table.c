@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A hostile table: must give an error or unknown, never a crash.
+ *
+ * The first byte chooses. Odd: the rest are patches onto a valid table, of
+ * four bytes each (an offset of three, the byte to put there), so that the
+ * fuzzer gets past the checks. Even: the rest is the beginning of the file.
+ * Bit 1: the layout's check is made right again. Bit 2: the checks of the
+ * slots, too, so that offsets into the names area are the fuzzer's.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "layout.h"
+#include "view.h"
+
+#define ADDRESSES 8
+#define NAMES_BYTES 4096
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct uidrecv_address address_of(uint32_t i)
+{
+	return uidrecv_address_from_ipv4(0x0a000000 + i);
+}
+
+static void set_checks(uint64_t generation, struct ur_slot *slot)
+{
+	uint64_t word[UR_SLOT_WORDS];
+
+	for (int i = 0; i < UR_SLOT_WORDS; i++)
+		word[i] = ur_load(&slot->word[i]);
+	word[3] = ur_deadline_word(generation, word, ur_deadline_ms(word[3]));
+	word[5] =
+	    (word[5] & ~(uint64_t)UINT32_MAX) | ur_check_rest(generation, word);
+	ur_store(&slot->word[3], word[3]);
+	ur_store(&slot->word[5], word[5]);
+}
+
+/* A user for each address; every second one has a long name. */
+static void fill(uint8_t *bytes, const struct ur_table_layout *layout)
+{
+	struct ur_table_agent *agent = (void *)(bytes + layout->agents_offset);
+	struct ur_slot *slots = (void *)(bytes + layout->slots_offset);
+	uint8_t *names = bytes + layout->names_offset;
+
+	agent->name_size = 3;
+	memcpy(agent->name, "dc1", 3);
+	agent->check = ur_check_bytes(layout->generation, agent->name, 3);
+	memset(names, 'n', NAMES_BYTES);
+	for (uint32_t i = 0; i < ADDRESSES; i++) {
+		struct uidrecv_address address = address_of(i);
+		uint64_t home = ur_hash(layout->generation, address);
+		uint8_t user_size = i % 2 ? 30 : 10;
+		struct ur_slot *slot;
+
+		slot = &slots[home & (layout->slots_count - 1)];
+		while (ur_load(&slot->word[0]) != 0)
+			slot = slot + 1 < slots + layout->slots_count ? slot + 1
+								      : slots;
+		ur_store(&slot->word[0], ur_meta(0, 1, user_size) | 2);
+		ur_store(&slot->word[1], address.hi);
+		ur_store(&slot->word[2], address.lo);
+		ur_store(&slot->word[3], UR_DEADLINE_NEVER);
+		ur_store(&slot->word[6], layout->names_offset);
+		ur_store(&slot->word[7],
+			 ur_check_bytes(layout->generation, names, user_size));
+		set_checks(layout->generation, slot);
+	}
+}
+
+static uint8_t *make_table(size_t *ret_size)
+{
+	struct ur_table_layout layout = {
+	    .generation = UINT64_C(0x123456789abcdef1),
+	    .agents_max = 16,
+	    .slots_count = UR_TABLE_SLOTS_MIN,
+	    .names_bytes = NAMES_BYTES,
+	};
+	uint8_t *bytes;
+
+	if (ur_layout_set(&layout) < 0)
+		abort();
+	layout.header_check = ur_layout_check(&layout);
+	bytes = aligned_alloc(64, layout.file_bytes);
+	if (bytes == NULL)
+		abort();
+	memset(bytes, 0, layout.file_bytes);
+	memcpy(bytes, &layout, sizeof(layout));
+	fill(bytes, &layout);
+	*ret_size = layout.file_bytes;
+	return bytes;
+}
+
+static void patch(uint8_t *bytes, size_t bytes_size, const uint8_t *data,
+		  size_t size)
+{
+	for (; size >= 4; size -= 4, data += 4) {
+		size_t offset =
+		    (size_t)data[0] << 16 | (size_t)data[1] << 8 | data[2];
+
+		bytes[offset % bytes_size] = data[3];
+	}
+}
+
+static void check_layout_again(uint8_t *bytes)
+{
+	struct ur_table_layout layout;
+
+	memcpy(&layout, bytes, sizeof(layout));
+	layout.header_check = ur_layout_check(&layout);
+	memcpy(bytes, &layout, sizeof(layout));
+}
+
+static void check_slots_again(uint8_t *bytes)
+{
+	const struct ur_table_header *header = (const void *)bytes;
+	struct ur_table_layout layout = header->layout;
+	struct ur_slot *slots = (void *)(bytes + layout.slots_offset);
+
+	for (uint64_t i = 0; i < layout.slots_count; i++)
+		set_checks(layout.generation, &slots[i]);
+}
+
+static void check_found(int r, const struct uidrecv_mapping *mapping)
+{
+	if (r != 1 && r != 0 && r != UIDRECV_E_TABLE && r != -EAGAIN)
+		abort();
+	if (r == 1 && (mapping->user_size == 0 ||
+		       mapping->user[mapping->user_size] != '\0' ||
+		       mapping->agent[mapping->agent_size] != '\0'))
+		abort();
+}
+
+static void look(const struct ur_view *view)
+{
+	struct uidrecv_mapping mapping;
+	int r;
+
+	for (uint32_t i = 0; i < 2 * ADDRESSES; i++) {
+		struct uidrecv_address address = address_of(i);
+
+		r = ur_view_find(view, address, ur_view_home(view, address),
+				 1000000, &mapping);
+		check_found(r, &mapping);
+		if (r == 1 && (mapping.address.hi != address.hi ||
+			       mapping.address.lo != address.lo))
+			abort();
+	}
+	for (uint64_t i = 0; i < view->layout.slots_count; i++) {
+		r = ur_view_at(view, i, 1000000, &mapping);
+		check_found(r, &mapping);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct ur_view view;
+	size_t bytes_size;
+	uint8_t *bytes;
+	uint8_t choice;
+
+	if (size == 0)
+		return 0;
+	choice = *data++;
+	size--;
+	bytes = make_table(&bytes_size);
+	if (choice & 1)
+		patch(bytes, bytes_size, data, size);
+	else
+		memcpy(bytes, data, size < bytes_size ? size : bytes_size);
+	if (choice & 2)
+		check_layout_again(bytes);
+	if (ur_view_init(&view, bytes, bytes_size) == 0) {
+		if (choice & 4)
+			check_slots_again(bytes);
+		look(&view);
+	}
+	free(bytes);
+	return 0;
+}
