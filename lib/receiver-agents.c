@@ -240,7 +240,7 @@ int uidrecv_receiver_set_agents(struct uidrecv_receiver *receiver,
 	ur_log(&receiver->log, UIDRECV_LOG_INFO,
 	       "%zu agents are on the list now", receiver->peers_count);
 	/* Priorities may have changed any answer. */
-	return ur_receiver_rebuild_table(receiver);
+	return ur_receiver_publish(receiver);
 }
 
 struct ur_tls_files ur_receiver_get_files(

@@ -62,6 +62,9 @@ int ur_receiver_run_round(struct uidrecv_receiver *receiver);
 /* Makes a new table of the whole store and puts it in place. */
 int ur_receiver_rebuild_table(struct uidrecv_receiver *receiver);
 
+/* The same; on failure it blocks reading, and dispatch tries again. */
+int ur_receiver_publish(struct uidrecv_receiver *receiver);
+
 void ur_receiver_on_second(struct ur_timer *timer);
 void ur_receiver_on_retry(struct ur_timer *timer);
 void ur_receiver_close_listeners(struct uidrecv_receiver *receiver);

@@ -238,13 +238,13 @@ static void on_hello(struct ur_conn *conn, const struct ur_hello *hello)
 	struct ur_peer *peer = conn->agent;
 	const struct ur_agent_row *row;
 	char software[UR_SOFTWARE_MAX * 3 + 1];
-	int error = ur_receiver_enrol(receiver, peer);
+	/* READY waits for what a former connection submitted. */
+	int error = ur_receiver_run_round(receiver);
 
 	ur_log_escape(software, sizeof(software), hello->software.bytes,
 		      hello->software.size);
-	/* READY waits for what a former connection submitted. */
 	if (!error)
-		error = ur_receiver_run_round(receiver);
+		error = ur_receiver_enrol(receiver, peer);
 	if (error) {
 		ur_conn_bye(conn, UIDRECV_BYE_STORE_FAILED, NULL);
 		return;

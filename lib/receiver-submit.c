@@ -8,6 +8,15 @@
 #include "clock.h"
 #include "receiver-private.h"
 
+/* What is none would not be counted as a record when it is read again. */
+static bool is_record(const struct uidrecv_record *record)
+{
+	return record->op == UIDRECV_OP_MAP ||
+	       record->op == UIDRECV_OP_REFRESH ||
+	       record->op == UIDRECV_OP_LOGOUT ||
+	       record->op == UIDRECV_OP_WITHDRAW;
+}
+
 static int encode_records(struct ur_buf *buf,
 			  const struct uidrecv_record *records, size_t count,
 			  uint64_t now_us)
@@ -16,7 +25,8 @@ static int encode_records(struct ur_buf *buf,
 
 	ur_update_begin(&writer, buf, 0, now_us, false, 0, UR_FRAME_BODY_MAX);
 	for (size_t i = 0; i < count; i++)
-		if (!ur_update_add(&writer, &records[i]))
+		if (!is_record(&records[i]) ||
+		    !ur_update_add(&writer, &records[i]))
 			return buf->failed ? -ENOMEM : -EINVAL;
 	ur_update_end(&writer);
 	return buf->failed ? -ENOMEM : 0;
@@ -88,9 +98,10 @@ int uidrecv_receiver_submit(struct uidrecv_receiver *receiver,
 	peer = ur_receiver_find_peer(receiver, agent, strlen(agent));
 	if (!peer)
 		return UIDRECV_E_UNKNOWN_AGENT;
-	error = ur_receiver_enrol(receiver, peer);
+	/* Also makes sure that there is a table. */
+	error = ur_receiver_run_round(receiver);
 	if (!error)
-		error = ur_receiver_run_round(receiver);
+		error = ur_receiver_enrol(receiver, peer);
 	if (error)
 		return error;
 	ur_buf_init(&buf, UR_FRAME_HEADER + UR_FRAME_BODY_MAX);

@@ -112,6 +112,17 @@ static void block(struct uidrecv_receiver *receiver, int error)
 		receiver->retry_us = RETRY_MAX_US;
 }
 
+int ur_receiver_publish(struct uidrecv_receiver *receiver)
+{
+	int error = ur_receiver_rebuild_table(receiver);
+
+	if (error) {
+		receiver->round.publish_failed = true;
+		block(receiver, error);
+	}
+	return error;
+}
+
 int ur_receiver_run_round(struct uidrecv_receiver *receiver)
 {
 	bool was_blocked = receiver->is_blocked;
@@ -167,6 +178,9 @@ static void keep_house(struct uidrecv_receiver *receiver)
 		ur_log_peer(&receiver->log, UIDRECV_LOG_ERROR,
 			    receiver->loop.now_us, "the store: %s",
 			    uidrecv_strerror(error));
+	/* Without a list there is no table; it will be made of the store. */
+	if (!receiver->table)
+		return;
 	(void)ur_store_settle(receiver->store, now_us);
 	error = ur_round_publish(&receiver->round, now_us);
 	if (error)

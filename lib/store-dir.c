@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store-check.h"
+
 #define DATA "data.mdb"
 /* A store in the making; LMDB puts its lock beside it. */
 #define DATA_NEW "data.mdb.new"

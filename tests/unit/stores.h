@@ -140,4 +140,38 @@ static inline struct box_find box_answer(struct box *box, uint32_t ipv4,
 	return find;
 }
 
+static inline struct ur_statement map_of(uint32_t ipv4)
+{
+	return at(say(UIDRECV_OP_MAP, "DOMAIN\\some.user", 1, 1, 3600), ipv4);
+}
+
+/* A round of many records. */
+static inline int box_fill(struct box *box, uint32_t first, uint32_t count,
+			   int *ret_rejects)
+{
+	int rc = ur_store_begin(box->store);
+
+	if (ret_rejects)
+		*ret_rejects = 0;
+	for (uint32_t i = first; rc == 0 && i < first + count; i++) {
+		struct ur_statement map = map_of(i * 2654435761u);
+
+		rc = ur_store_apply(box->store, 1, UINT64_MAX, &map,
+				    START + SECOND);
+		if (rc > 0 && ret_rejects) {
+			cr_assert_eq(rc, UIDRECV_REJECT_STORE_FULL);
+			++*ret_rejects;
+			rc = 0;
+		}
+	}
+	if (rc < 0 && rc != UIDRECV_E_STORE_FULL)
+		fprintf(stderr, "a record: %d\n", rc);
+	return ur_store_commit(box->store, START + SECOND, START + SECOND);
+}
+
+static inline uint64_t box_count(struct box *box, uint64_t now)
+{
+	return box_answer(box, 0, now).count;
+}
+
 #endif

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a store refuses, and how it goes on after errors of the disk. */
+/* What a store refuses. */
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
 #include <signal.h>
-#include <sys/mount.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "bytes.h"
@@ -25,39 +23,6 @@ static void done(void)
 }
 
 TestSuite(store_guards, .init = start, .fini = done, .timeout = 200);
-
-static struct ur_statement map_of(uint32_t ipv4)
-{
-	return at(say(UIDRECV_OP_MAP, "DOMAIN\\some.user", 1, 1, 3600), ipv4);
-}
-
-/* A round of many records. */
-static int fill(uint32_t first, uint32_t count, int *ret_rejects)
-{
-	int rc = ur_store_begin(box.store);
-
-	if (ret_rejects)
-		*ret_rejects = 0;
-	for (uint32_t i = first; rc == 0 && i < first + count; i++) {
-		struct ur_statement map = map_of(i * 2654435761u);
-
-		rc = ur_store_apply(box.store, 1, UINT64_MAX, &map,
-				    START + SECOND);
-		if (rc > 0 && ret_rejects) {
-			cr_assert_eq(rc, UIDRECV_REJECT_STORE_FULL);
-			++*ret_rejects;
-			rc = 0;
-		}
-	}
-	if (rc < 0 && rc != UIDRECV_E_STORE_FULL)
-		fprintf(stderr, "a record: %d\n", rc);
-	return ur_store_commit(box.store, START + SECOND, START + SECOND);
-}
-
-static uint64_t count_answers(uint64_t now)
-{
-	return box_answer(&box, 0, now).count;
-}
 
 static uint64_t checksum_of_file(void)
 {
@@ -178,10 +143,10 @@ Test(store_guards, S25_a_forked_child_is_refused_and_harms_nothing)
 		cr_assert_eq(status, 0);
 		cr_assert_eq(ur_store_commit(box.store, START, START), 0);
 	}
-	cr_assert_eq(count_answers(2), 20);
+	cr_assert_eq(box_count(&box, 2), 20);
 	box_close(&box);
 	cr_assert_eq(box_open(&box), 0);
-	cr_assert_eq(count_answers(2), 20);
+	cr_assert_eq(box_count(&box, 2), 20);
 }
 
 Test(store_guards, S26_no_descriptor_is_inherited)
@@ -296,7 +261,7 @@ Test(store_guards, S13_a_truncated_file_is_refused_and_left_alone)
 	struct stat whole;
 	off_t size;
 
-	cr_assert_eq(fill(0, 3000, NULL), 0);
+	cr_assert_eq(box_fill(&box, 0, 3000, NULL), 0);
 	box_close(&box);
 	cr_assert_eq(stat(box.data, &whole), 0);
 	for (size = whole.st_size - 4096; size >= 0; size -= 4096) {
@@ -416,7 +381,7 @@ Test(store_guards, S15_a_damaged_cell_fails_the_round_and_the_scan)
 	FILE *file;
 	size_t size;
 
-	cr_assert_eq(fill(0, 1, NULL), 0);
+	cr_assert_eq(box_fill(&box, 0, 1, NULL), 0);
 	box_close(&box);
 	file = fopen(box.data, "rb");
 	size = fread(bytes, 1, sizeof(bytes), file);
@@ -432,204 +397,4 @@ Test(store_guards, S15_a_damaged_cell_fails_the_round_and_the_scan)
 		     UIDRECV_E_STORE_DAMAGED);
 	cr_assert_eq(ur_store_commit(box.store, START, START),
 		     UIDRECV_E_STORE_DAMAGED);
-}
-
-/* Adds until there is no room; returns how many were taken. */
-static uint32_t fill_up(uint32_t first)
-{
-	uint32_t count = first;
-	int rejects = 0;
-
-	while (rejects == 0) {
-		cr_assert_eq(fill(count, 20, &rejects), 0);
-		count += 20;
-		cr_assert_lt(count, 200000);
-	}
-	return count - (uint32_t)rejects;
-}
-
-static void start_small(uint64_t map_bytes)
-{
-	const struct ur_agent_row *row;
-
-	box_close(&box);
-	cr_assert_eq(unlink(box.data), 0);
-	box.options.map_bytes = map_bytes;
-	cr_assert_eq(box_open(&box), 0);
-	cr_assert_eq(ur_store_add_agent(box.store, "a", 1, START, &row), 0);
-}
-
-Test(store_guards, S22_a_full_store_goes_on_with_what_it_has)
-{
-	struct ur_statement it;
-	uint32_t count;
-	int went, rejects;
-
-	start_small(4 << 20);
-	count = fill_up(0);
-	cr_assert_gt(count, 10000);
-	for (uint32_t i = 0; i < 2000; i++) {
-		uint32_t ipv4 = i * 2654435761u;
-
-		it = at(say(i & 1 ? UIDRECV_OP_REFRESH : UIDRECV_OP_MAP,
-			    i & 1 ? NULL : "someone.else", 2, 2, 100),
-			ipv4);
-		cr_assert_eq(box_tell(&box, it, 1, 2), 0);
-	}
-	for (uint32_t i = 0; i < 100; i++) {
-		it = at(say(UIDRECV_OP_LOGOUT, NULL, 2, 2, 0), i * 2654435761u);
-		cr_assert_eq(box_tell(&box, it, 1, 2), 0);
-	}
-	do {
-		cr_assert_eq(fill(count++, 1, &rejects), 0);
-		cr_assert_lt(count, 200000);
-	} while (rejects == 0);
-	cr_assert_eq(ur_store_tick(box.store, START + 60 * SECOND, START), 0);
-	/* Everything dies, is collected, and there is room again. */
-	do {
-		went =
-		    ur_store_collect(box.store, 500, START + 5 * HOUR, START);
-		cr_assert_geq(went, 0);
-	} while (went > 0);
-	cr_assert_eq(ur_store_get_agent_by_id(box.store, 1)->claims, 0);
-	cr_assert_eq(ur_store_tick(box.store, START + 6 * HOUR, START), 0);
-	box_close(&box);
-	cr_assert_eq(box_open(&box), 0);
-	it = at(say(UIDRECV_OP_MAP, "u", 1, 6 * 3600, 100), 9);
-	cr_assert_eq(box_tell(&box, it, 1, 6 * 3600), 0);
-	cr_assert_eq(count_answers(6 * 3600), 1);
-}
-
-Test(store_guards, a_round_too_large_for_the_map_did_not_happen)
-{
-	struct ur_statement map;
-	int rc;
-
-	start_small(1 << 20);
-	fill_up(0);
-	/* Replacing all in one round needs the map twice. */
-	cr_assert_eq(ur_store_begin(box.store), 0);
-	for (uint32_t i = 0; i < 100000; i++) {
-		map = map_of(i * 2654435761u);
-		map.lifetime_s = 7200;
-		rc = ur_store_apply(box.store, 1, UINT64_MAX, &map,
-				    START + SECOND);
-		if (rc < 0)
-			break;
-	}
-	cr_assert_eq(rc, UIDRECV_E_STORE_FULL);
-	cr_assert_eq(ur_store_put_reject(box.store, 1, 1, 1, 1),
-		     UIDRECV_E_STORE_FULL);
-	cr_assert_eq(ur_store_commit(box.store, START, START),
-		     UIDRECV_E_STORE_FULL);
-	map = map_of(0);
-	map.lifetime_s = 7200;
-	cr_assert_eq(box_tell(&box, map, 1, 1), 0);
-}
-
-/* Runs in a child, for a limit cannot be raised again by everybody. */
-static int write_beyond_limit(bool ignore)
-{
-	struct rlimit limit;
-	struct stat data;
-	int failures = 0;
-
-	if (box_open(&box) != 0 || stat(box.data, &data) < 0 ||
-	    getrlimit(RLIMIT_FSIZE, &limit) < 0)
-		return 2;
-	signal(SIGXFSZ, ignore ? SIG_IGN : SIG_DFL);
-	limit.rlim_cur = (rlim_t)data.st_size + 3 * 4096;
-	if (setrlimit(RLIMIT_FSIZE, &limit) < 0)
-		return 3;
-	for (uint32_t i = 0; i < 8; i++) {
-		uint64_t claims =
-		    ur_store_get_agent_by_id(box.store, 1)->claims;
-		int rc = fill(i * 500, 500, NULL);
-
-		/* A write that is cut short is EIO for LMDB. */
-		failures += rc == -EFBIG || rc == -EIO;
-		if (rc != 0 && rc != -EFBIG && rc != -EIO)
-			return 4;
-		if (rc != 0 &&
-		    ur_store_get_agent_by_id(box.store, 1)->claims != claims)
-			return 5;
-	}
-	if (failures < 3)
-		return 6;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_FSIZE, &limit);
-	for (uint32_t i = 0; i < 8; i++)
-		if (fill(i * 500, 500, NULL) != 0)
-			return 7;
-	if (ur_store_get_agent_by_id(box.store, 1)->claims != 4000)
-		return 8;
-	box_close(&box);
-	return 0;
-}
-
-static void check_limit(bool ignore)
-{
-	int status;
-	pid_t child;
-
-	box_close(&box);
-	child = fork();
-	if (child == 0)
-		_exit(write_beyond_limit(ignore));
-	waitpid(child, &status, 0);
-	cr_assert_eq(status, 0, "status %x", (unsigned int)status);
-	cr_assert_eq(box_open(&box), 0);
-	cr_assert_eq(count_answers(2), 4000);
-}
-
-Test(store_guards, S07_a_file_size_limit_fails_the_round_only)
-{
-	check_limit(true);
-}
-
-Test(store_guards, S07_a_file_size_limit_does_not_kill_the_host)
-{
-	check_limit(false);
-}
-
-/* The disk of the store of this box is a small one, from now on. */
-static bool mount_small(const char *inner)
-{
-	return mount("none", inner, "tmpfs", 0, "size=300k,mode=0700") == 0;
-}
-
-Test(store_guards, S06_a_full_disk_fails_rounds_until_there_is_room)
-{
-	char inner[96];
-	uint32_t done_count = 0;
-	int rc = 0;
-
-	snprintf(inner, sizeof(inner), "%s/store", box.directory);
-	box_close(&box);
-	if (!mount_small(inner))
-		cr_skip("cannot mount a tmpfs");
-	rc = box_open(&box);
-	if (rc == 0) {
-		const struct ur_agent_row *row;
-
-		rc = ur_store_add_agent(box.store, "a", 1, START, &row);
-		while (rc == 0 && done_count < 100000) {
-			rc = fill(done_count, 100, NULL);
-			if (rc == 0)
-				done_count += 100;
-		}
-	}
-	cr_expect(rc == -ENOSPC || rc == -EIO, "%d", rc);
-	cr_expect(fill(done_count, 100, NULL) < 0);
-	cr_expect_eq(count_answers(2), done_count);
-	cr_expect_eq(ur_store_get_agent_by_id(box.store, 1)->claims,
-		     done_count);
-	cr_expect_eq(mount("none", inner, "tmpfs", MS_REMOUNT, "size=4m"), 0);
-	cr_expect_eq(fill(done_count, 100, NULL), 0);
-	cr_expect_eq(count_answers(2), done_count + 100);
-	box_close(&box);
-	cr_expect_eq(box_open(&box), 0);
-	cr_expect_eq(count_answers(2), done_count + 100);
-	box_close(&box);
-	cr_expect_eq(umount(inner), 0);
 }

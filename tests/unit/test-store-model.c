@@ -79,12 +79,14 @@ static void judge_map(struct stance *claim, const struct said *said)
 				   ? UR_TIME_NEVER
 				   : map->as_of_us + map->lifetime_s * SECOND;
 	bool lives = claim->has_claim && said->now_us < claim->deadline_us;
+	bool keeps_token = false;
 
 	if (lives && strcmp(claim->user, map->user) == 0 &&
 	    (claim->event_us == map->event_us ||
 	     claim->raw_us == map->event_raw_us)) {
 		if (deadline_us > claim->deadline_us)
 			claim->deadline_us = deadline_us;
+		keeps_token = !map->has_token;
 	} else if (lives && claim->epoch == said->epoch &&
 		   claim->event_us > map->event_us) {
 		return;
@@ -96,8 +98,10 @@ static void judge_map(struct stance *claim, const struct said *said)
 	claim->has_claim = true;
 	claim->user = map->user;
 	claim->lifetime_s = map->lifetime_s;
-	claim->has_token = map->has_token;
-	claim->token = map->token;
+	if (!keeps_token) {
+		claim->has_token = map->has_token;
+		claim->token = map->token;
+	}
 	claim->epoch = said->epoch;
 }
 

@@ -337,8 +337,9 @@ Test(tls_hostile, ends_a_flood_of_key_updates)
 		for (int i = 0; i < 50; i++)
 			cr_assert_eq(update(&scene, 60, true, kind & 2), 0);
 		cr_assert_eq(update(&scene, 60, false, kind & 2), 0);
-		cr_assert_eq(update(&scene, 100000, false, kind & 2),
-			     UIDRECV_E_TLS);
+		cr_assert_eq(
+		    update(&scene, kind ? 1000 : 100000, false, kind & 2),
+		    UIDRECV_E_TLS);
 		cr_assert_not_null(
 		    strstr(ur_tls_get_error(scene.tls), "too many"));
 		cr_assert_leq(ur_tls_send(scene.tls, &bytes), 64 * 64);
