@@ -241,6 +241,9 @@ static void on_hello(struct ur_conn *conn, const struct ur_hello *hello)
 	/* READY waits for what a former connection submitted. */
 	int error = ur_receiver_run_round(receiver);
 
+	/* The round sends, and may find that this peer is gone already. */
+	if (conn->state != UR_CONN_SESSION)
+		return;
 	ur_log_escape(software, sizeof(software), hello->software.bytes,
 		      hello->software.size);
 	if (!error)
