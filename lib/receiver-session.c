@@ -131,6 +131,10 @@ static int on_authenticated(struct ur_conn *conn)
 	struct uidrecv_receiver *receiver = get_receiver(conn);
 	size_t count = ur_tls_get_names_count(conn->tls);
 
+	/* The files were read again while it shook hands. */
+	if (conn->options.context != receiver->tls &&
+	    ur_tls_reverify(conn->tls, receiver->tls) < 0)
+		return UIDRECV_E_CERTIFICATE;
 	for (size_t i = 0; i < count; i++) {
 		const char *name = ur_tls_get_name(conn->tls, i);
 
