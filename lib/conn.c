@@ -375,8 +375,13 @@ static void on_timer(struct ur_timer *timer)
 
 	switch (conn->state) {
 	case UR_CONN_SESSION:
+		/* One dispatch need not have got round to this socket. */
 		if (conn->is_paused)
 			ur_session_heard(&conn->session, now_us(conn));
+		else
+			pump(conn);
+		if (conn->state != UR_CONN_SESSION)
+			break;
 		ret = ur_session_tick(&conn->session, now_us(conn));
 		if (ret < 0)
 			finish(conn, ret);

@@ -131,6 +131,10 @@ static int on_authenticated(struct ur_conn *conn)
 	struct uidrecv_receiver *receiver = get_receiver(conn);
 	size_t count = ur_tls_get_names_count(conn->tls);
 
+	/* The files were read again while it shook hands. */
+	if (conn->options.context != receiver->tls &&
+	    ur_tls_reverify(conn->tls, receiver->tls) < 0)
+		return UIDRECV_E_CERTIFICATE;
 	for (size_t i = 0; i < count; i++) {
 		const char *name = ur_tls_get_name(conn->tls, i);
 
@@ -241,6 +245,9 @@ static void on_hello(struct ur_conn *conn, const struct ur_hello *hello)
 	/* READY waits for what a former connection submitted. */
 	int error = ur_receiver_run_round(receiver);
 
+	/* The round sends, and may find that this peer is gone already. */
+	if (conn->state != UR_CONN_SESSION)
+		return;
 	ur_log_escape(software, sizeof(software), hello->software.bytes,
 		      hello->software.size);
 	if (!error)

@@ -19,12 +19,12 @@ install_into_top() {
 files_are_there() {
 	local header name
 	for header in include/uidrecv/*.h; do
-		find "$top/root" -path "*/$header" | grep -q . ||
+		[ "$(find "$top/root" -path "*/$header")" ] ||
 			echo "$header is not installed"
 	done
 	for name in libuidlookup.so libuidlookup.so.0 libuidrecv.so \
 		libuidrecv.so.0 libuidlookup.pc libuidrecv.pc; do
-		find "$top/root" -name "$name" | grep -q . ||
+		[ "$(find "$top/root" -name "$name")" ] ||
 			echo "$name is not installed"
 	done
 }

@@ -29,7 +29,7 @@ find_call() {
 unlicensed() {
 	local file
 	for file; do
-		head -n 3 "$file" | grep -q 'SPDX-License-Identifier: BSD-2' ||
+		head -n 3 "$file" | grep 'SPDX-License-Identifier: BSD-2' >/dev/null ||
 			echo "$file has no SPDX line"
 	done
 }
