@@ -26,7 +26,7 @@ static uint32_t addresses = 100000;
 
 static void die(const char *what, int rc)
 {
-	fprintf(stderr, "rate-store: %s: %d\n", what, rc);
+	fprintf(stderr, "bench-store: %s: %d\n", what, rc);
 	exit(1);
 }
 
