@@ -134,17 +134,26 @@ bool ur_outbox_ack(struct ur_outbox *outbox, uint64_t serial)
 	return is_news;
 }
 
+static bool is_told(const struct ur_outgoing *item, uint32_t index)
+{
+	return item->refused[index / 8] & 1u << (index % 8);
+}
+
+static void set_told(struct ur_outgoing *item, uint32_t index)
+{
+	item->refused[index / 8] |= (uint8_t)(1u << (index % 8));
+}
+
 uint64_t ur_outbox_refuse(struct ur_outbox *outbox, uint64_t serial,
 			  uint32_t index)
 {
 	struct ur_outgoing *item = outbox->first;
-	uint8_t bit = (uint8_t)(1u << (index % 8));
 
 	while (item && item->serial != serial)
 		item = item->next;
-	if (!item || index >= item->count || item->refused[index / 8] & bit)
+	if (!item || index >= item->count || is_told(item, index))
 		return 0;
-	item->refused[index / 8] |= bit;
+	set_told(item, index);
 	return item->first_ticket + index;
 }
 
@@ -153,7 +162,10 @@ void ur_outbox_rewind(struct ur_outbox *outbox)
 	outbox->unsent = outbox->first;
 }
 
-/* Copies the records of one frame into another outbox. 0 or -ENOMEM. */
+/*
+ * Copies the records of one frame into another outbox, with what was told of
+ * them. 0 or -ENOMEM.
+ */
 static int copy_records(struct ur_outbox *to, const struct ur_outgoing *from)
 {
 	/* AS_OF is the first TLV, and no record. */
@@ -168,6 +180,8 @@ static int copy_records(struct ur_outbox *to, const struct ur_outgoing *from)
 		error = ur_outbox_add(to, &record, from->as_of_us);
 		if (error)
 			return error;
+		if (is_told(from, records.index))
+			set_told(to->last, to->last->count - 1);
 	}
 	/* Each keeps its own as-of time. */
 	ur_outbox_close(to);

@@ -191,7 +191,7 @@ int ur_round_publish(struct ur_round *round, uint64_t now_us)
 {
 	struct ur_change change;
 
-	while (ur_store_next_change(round->store, &change)) {
+	while (ur_store_next_change(round->store, &change) == 1) {
 		struct ur_table_answer answer = {
 		    .address = change.address,
 		    .deadline_us = change.deadline_us,

@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,8 +16,10 @@ int wire_connect(const struct live *live)
 				   .sin_port = htons(live->port),
 				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int one = 1;
 
 	cr_assert(fd >= 0);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	cr_assert(connect(fd, (struct sockaddr *)&name, sizeof(name)) == 0 ||
 		      errno == EINPROGRESS,
 		  "%s", strerror(errno));

@@ -240,6 +240,9 @@ UIDRECV_API int uidrecv_address_parse(const char *text,
 UIDRECV_API char *uidrecv_address_format(struct uidrecv_address address,
 					 char text[UIDRECV_ADDRESS_TEXT_MAX]);
 
+/** The longest text of a user, with the terminating zero. */
+#define UIDRECV_USER_TEXT_MAX (3 * UIDRECV_NAME_MAX + 1)
+
 /**
  * Writes a user name so that it is one word of printable text: white space,
  * percent signs, control characters and bytes that are not UTF-8 become %XX.
@@ -253,7 +256,6 @@ UIDRECV_API char *uidrecv_address_format(struct uidrecv_address address,
  *
  * @since 0.1
  */
-#define UIDRECV_USER_TEXT_MAX (3 * UIDRECV_NAME_MAX + 1)
 UIDRECV_API char *uidrecv_user_format(const char *user, size_t user_size,
 				      char text[UIDRECV_USER_TEXT_MAX]);
 

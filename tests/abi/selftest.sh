@@ -33,6 +33,8 @@ fake() {
 }
 
 export BUILD_ROOT
+sees tested 'a function without a test' 'no test of uidrecv_extra()' \
+	append include/uidrecv/types.h 'UIDRECV_API int uidrecv_extra(void);'
 sees docs 'a function without a comment' 'uidrecv_extra has no comment' \
 	append include/uidrecv/types.h '' 'UIDRECV_API int uidrecv_extra(void);'
 sees docs 'a comment without @since' 'uidrecv_extra has no @since' \

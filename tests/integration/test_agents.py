@@ -282,6 +282,29 @@ class Load(harness.StageTest):
         self.assertEqual(users['10.0.0.0'], r'CORP\user00000000001')
         self.assertEqual(users['10.0.78.31'], r'CORP\user00000020000')
 
+    def test_11_a_full_store_refuses_and_goes_on(self):
+        receiver = self.stage.start_receiver(
+            more=('-v', '--store-max-bytes', str(16 << 20)))
+        agent = self.stage.start_agent('uidagent', receiver.port,
+                                       more=('--load', '100000'))
+        self.assertEqual(agent.wait(), 1, agent.err.lines)
+        codes = {code for _, code in agent.rejected()}
+        self.assertEqual(codes, {'STORE-FULL'})
+        addresses = sorted(self.stage.everybody())
+        known = len(addresses)
+        self.assertEqual(known + len(agent.rejected()), 100000)
+        # What ends makes room again.
+        agent = self.stage.start_agent('uidagent', receiver.port)
+        count = known // 2
+        agent.say(*(f'withdraw {address}' for address in addresses[:count]))
+        self.assertEqual(agent.end(), 0)
+        agent = self.stage.start_agent('uidagent', receiver.port)
+        agent.say('map 10.77.0.1 alice')
+        self.assertEqual(agent.end(), 0, receiver.status())
+        users = self.stage.everybody()
+        self.assertEqual(len(users), known - count + 1)
+        self.assertEqual(users['10.77.0.1'], 'alice')
+
     def test_uidagent_stops_reading_when_the_queue_is_full(self):
         """Without a receiver it must not take in all that it is given."""
         agent = self.stage.start_agent('uidagent', 1)
