@@ -58,6 +58,8 @@ static bool move(struct proxy *proxy, int pair, enum proxy_way way)
 	size_t room = sizeof(block);
 	ssize_t size;
 
+	if (proxy->step)
+		room = proxy->step;
 	if (cut_at && cut_at - proxy->moved[way] < room)
 		room = cut_at - proxy->moved[way];
 	size = recv(proxy->pairs[pair].fds[way], block, room, MSG_DONTWAIT);

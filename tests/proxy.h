@@ -23,6 +23,7 @@ struct proxy {
 	uint64_t cut_at[2]; /* cuts all connections then, once; 0: never */
 	unsigned int cuts;
 	unsigned int accepted;
+	size_t step;	   /* bytes moved at once; 0: many */
 	bool is_deaf;	   /* nothing comes through */
 	bool is_unwelcome; /* cuts what connects */
 };

@@ -132,7 +132,7 @@ static double rate_of_bare(MDB_env *env, uint32_t count)
 static MDB_env *open_bare(void)
 {
 	char path[64];
-	MDB_env *env;
+	MDB_env *env = NULL;
 
 	snprintf(path, sizeof(path), "%s/bare", directory);
 	if (mkdir(path, 0700) < 0 || mdb_env_create(&env) != 0)

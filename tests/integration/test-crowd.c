@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Many agents at once, and one that wants all for itself. */
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "live.h"
+#include "receiver-private.h"
+#include "wire.h"
+
+#define AGENTS 50
+#define RECORDS 200
+
+static void add_names(struct live *live)
+{
+	char name[32];
+
+	for (int i = 0; i < AGENTS; i++) {
+		snprintf(name, sizeof(name), "a%d.example", i);
+		live_add_name(live, name);
+	}
+}
+
+/* Group commit: far fewer commits than UPDATEs, and each is acknowledged. */
+Test(crowd, many_agents_share_commits)
+{
+	struct live live;
+	struct live_agent *agents[AGENTS];
+	struct uidrecv_agent_options options;
+	struct uidrecv_receiver_stats stats;
+	uint64_t tickets[AGENTS];
+	char address[32], name[32];
+
+	live_init(&live, NULL, NULL);
+	add_names(&live);
+	live_start(&live);
+	for (int i = 0; i < AGENTS; i++) {
+		snprintf(name, sizeof(name), "a%d.example", i);
+		options = live_agent_options(&live, name);
+		options.batch_max = 10;
+		agents[i] = live_agent(&live, name, &options);
+		live_await(&live, agents[i]->events[UIDRECV_AGENT_CONNECTED]);
+	}
+	stats = live_stats(&live);
+	for (int i = 0; i < AGENTS; i++)
+		for (int j = 0; j < RECORDS; j++) {
+			snprintf(address, sizeof(address), "10.%d.0.%d", i, j);
+			tickets[i] = live_map(agents[i], address, "alice");
+		}
+	for (int i = 0; i < AGENTS; i++)
+		live_await(&live, agents[i]->acked == tickets[i]);
+	cr_expect_eq(live_stats(&live).updates, AGENTS * RECORDS / 10);
+	cr_expect_eq(live_stats(&live).records, AGENTS * RECORDS);
+	cr_expect_lt(live_stats(&live).commits - stats.commits, 40);
+	cr_expect_eq(live_stats(&live).sessions, AGENTS);
+	cr_expect_str_eq(live_user(&live, "10.49.0.199"), "alice");
+	live_done(&live);
+}
+
+/* Fills the socket with UPDATEs as far as it takes them. */
+static uint64_t flood(struct wire *wire, uint64_t serial)
+{
+	struct uidrecv_record record =
+	    live_record(UIDRECV_OP_MAP, "10.1.0.0", "flood");
+	struct ur_update_writer writer;
+	struct pollfd out = {.fd = wire->fd, .events = POLLOUT};
+	struct ur_buf buf;
+
+	while (poll(&out, 1, 0) == 1) {
+		serial++;
+		ur_buf_init(&buf, UR_FRAME_HEADER + UR_FRAME_BODY_MAX);
+		/* It is lying about what it has heard. */
+		ur_update_begin(&writer, &buf, serial, 1, true, serial - 1,
+				65536);
+		for (int i = 0; i < 1024; i++, record.address.lo++)
+			cr_assert(ur_update_add(&writer, &record));
+		ur_update_end(&writer);
+		if (SSL_write(wire->ssl, ur_buf_front(&buf), (int)buf.size) <=
+		    0)
+			serial = UINT64_MAX;
+		ur_buf_done(&buf);
+		if (serial == UINT64_MAX)
+			break;
+	}
+	return serial;
+}
+
+static size_t find_pending(const struct live *live)
+{
+	size_t most = 0;
+
+	for (const struct ur_conn *conn = live->receiver->conns; conn;
+	     conn = conn->next)
+		if (conn->pending_bytes > most)
+			most = conn->pending_bytes;
+	return most;
+}
+
+/*
+ * An agent that says as much as the line takes does not keep another's single
+ * mapping, and its own pending records are bounded.
+ */
+Test(crowd, P21_flood_by_one_agent)
+{
+	struct live live;
+	struct wire wire;
+	struct live_agent *agent;
+	uint64_t serial = 0, ticket, turns, begun;
+	uint8_t block[65536];
+	size_t pending = 0;
+
+	live_init(&live, "flood.example", "a.example", NULL);
+	live_start(&live);
+	agent = live_agent(&live, "a.example", NULL);
+	live_await(&live, agent->events[UIDRECV_AGENT_CONNECTED]);
+	wire_new(&wire, &live, "flood.example");
+	SSL_set_mode(wire.ssl, SSL_MODE_ENABLE_PARTIAL_WRITE);
+	wire_open(&wire, 77);
+	SSL_clear_mode(wire.ssl, SSL_MODE_ENABLE_PARTIAL_WRITE);
+	for (int i = 0; i < 10; i++) {
+		serial = flood(&wire, serial);
+		ticket = live_map(agent, "10.0.0.1", i % 2 ? "x" : "y");
+		begun = live_stats(&live).commits;
+		for (turns = 0; agent->acked < ticket; turns++) {
+			if (serial != UINT64_MAX)
+				serial = flood(&wire, serial);
+			live_turn(&live);
+			if (find_pending(&live) > pending)
+				pending = find_pending(&live);
+			cr_assert_lt(turns, 30);
+		}
+		cr_expect_leq(live_stats(&live).commits - begun, 30);
+		while (SSL_read(wire.ssl, block, sizeof(block)) > 0)
+			;
+	}
+	/* 256 KiB and the UPDATE that crosses it. */
+	cr_expect_leq(pending, (256u << 10) + 65536);
+	cr_expect_gt(live_stats(&live).updates, 10);
+	cr_expect_eq(agent->events[UIDRECV_AGENT_LOST], 0);
+	wire_free(&wire);
+	live_done(&live);
+}
+
+/* A peer that never reads its answers is not given memory without end. */
+Test(crowd, P21_answers_that_nobody_reads)
+{
+	struct live live;
+	struct wire wire;
+	struct live_agent *agent;
+	uint64_t serial = 0, ticket;
+	size_t queued = 0;
+
+	live_init(&live, "deaf.example", "a.example", NULL);
+	snprintf(live.rights, sizeof(live.rights),
+		 "deaf.example 192.0.2.0/24\na.example 10.0.0.0/8\n");
+	live_start(&live);
+	agent = live_agent(&live, "a.example", NULL);
+	wire_new(&wire, &live, "deaf.example");
+	wire_open(&wire, 77);
+	for (int i = 0; i < 300; i++) {
+		if (serial != UINT64_MAX)
+			serial = flood(&wire, serial);
+		live_turn(&live);
+		for (struct ur_conn *conn = live.receiver->conns; conn;
+		     conn = conn->next)
+			if (ur_conn_queued(conn) > queued)
+				queued = ur_conn_queued(conn);
+	}
+	cr_expect_gt(queued, 512u << 10, "%zu", queued);
+	/* 1 MiB, and the answers to what was pending then. */
+	cr_expect_lt(queued, 3u << 20, "%zu", queued);
+	ticket = live_map(agent, "10.0.0.1", "alice");
+	live_await(&live, agent->acked == ticket);
+	wire_free(&wire);
+	live_await(&live, live_stats(&live).connections == 1);
+	live_done(&live);
+}
+
+/* A round has its bound, over all agents. */
+Test(crowd, round_records_max)
+{
+	struct live live;
+	struct live_agent *agents[4];
+	struct uidrecv_record record =
+	    live_record(UIDRECV_OP_MAP, "10.0.0.0", "alice");
+	uint64_t tickets[4] = {0};
+	char name[32];
+
+	live_init(&live, "a0.example", "a1.example", "a2.example", "a3.example",
+		  NULL);
+	live.options.round_records_max = 1500;
+	live_start(&live);
+	for (int i = 0; i < 4; i++) {
+		snprintf(name, sizeof(name), "a%d.example", i);
+		agents[i] = live_agent(&live, name, NULL);
+		for (int j = 0; j < 10000; j++, record.address.lo++)
+			cr_assert_eq(uidrecv_agent_queue(agents[i]->agent,
+							 &record, &tickets[i]),
+				     0);
+	}
+	for (int i = 0; i < 4; i++)
+		live_await(&live, agents[i]->acked == tickets[i]);
+	/* Each of the four may add one UPDATE more. */
+	cr_expect_gt(live_stats(&live).commits, 40000 / (1500 + 4 * 1024));
+	cr_expect_eq(live_stats(&live).claims, 40000);
+	live_done(&live);
+}
