@@ -182,7 +182,8 @@ void ur_conn_pump(struct ur_conn *conn)
 	int ret = 0;
 
 	conn->is_pumping = true;
-	for (int i = 0; i < READS_MAX; i++) {
+	/* Nothing may be left in TLS: no event would tell of it. */
+	for (int i = 0;; i++) {
 		if (conn->state < UR_CONN_FLUSHING) {
 			ret = take_cipher(conn);
 			if (ret < 0) {
@@ -190,7 +191,8 @@ void ur_conn_pump(struct ur_conn *conn)
 				break;
 			}
 		}
-		if (conn->is_paused && conn->state < UR_CONN_FLUSHING)
+		if (i == READS_MAX ||
+		    (conn->is_paused && conn->state < UR_CONN_FLUSHING))
 			break;
 		ret = receive(conn);
 		if (ret <= 0)
