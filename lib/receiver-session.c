@@ -172,18 +172,23 @@ static void on_hello(struct ur_conn *conn, const struct ur_hello *hello)
 	       (unsigned long long)row->durable);
 }
 
-struct resent {
-	struct ur_conn *conn;
-	uint64_t serial;
-};
-
-static void resend_reject(void *user, uint32_t index, uint16_t code)
+/* The agent has not heard what became of a serial that is durable. */
+static void answer_again(struct ur_conn *conn, uint64_t serial)
 {
-	const struct resent *resent = user;
-	struct ur_refusal refusal = {.index = index, .code = code};
+	struct uidrecv_receiver *receiver = get_receiver(conn);
+	const struct ur_peer *peer = conn->agent;
+	struct ur_refusal refusals[UR_REFUSALS_MAX];
+	size_t count;
 
-	ur_session_reject(&resent->conn->session, resent->serial, &refusal, 1,
-			  resent->conn->options.loop->now_us);
+	receiver->stats.duplicates++;
+	if (ur_store_get_rejects(receiver->store, peer->id, serial, refusals,
+				 &count) < 0) {
+		ur_conn_bye(conn, UIDRECV_BYE_STORE_FAILED, NULL);
+		return;
+	}
+	ur_session_reject(&conn->session, serial, refusals, count,
+			  receiver->loop.now_us);
+	ur_session_ack(&conn->session, serial, receiver->loop.now_us);
 }
 
 static void on_update(struct ur_conn *conn, const struct ur_message *message)
@@ -203,14 +208,7 @@ static void on_update(struct ur_conn *conn, const struct ur_message *message)
 	};
 
 	if (message->serial <= conn->session.durable) {
-		struct resent resent = {conn, message->serial};
-
-		receiver->stats.duplicates++;
-		(void)ur_store_each_reject(receiver->store, peer->id,
-					   message->serial, resend_reject,
-					   &resent);
-		ur_session_ack(&conn->session, message->serial,
-			       receiver->loop.now_us);
+		answer_again(conn, message->serial);
 	} else if (ur_round_submit(&receiver->round, &batch,
 				   message->update.body,
 				   message->update.body_size) < 0) {

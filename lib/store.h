@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "claim.h"
+#include "refusal.h"
 
 struct ur_store;
 
@@ -100,11 +101,13 @@ int ur_store_apply(struct ur_store *store, uint32_t agent,
 		   uint64_t now_us);
 
 /*
- * Keeps a refusal until the agent has reported the ACK. At most 1,024 of a
- * serial; -EINVAL (of the round) for more.
+ * Keeps the refusals of a serial until the agent has reported its ACK; each
+ * index once. -EINVAL: no refusal, or an index or a number beyond
+ * UR_REFUSALS_MAX.
  */
-int ur_store_put_reject(struct ur_store *store, uint32_t agent, uint64_t serial,
-			uint32_t index, uint16_t code);
+int ur_store_put_rejects(struct ur_store *store, uint32_t agent,
+			 uint64_t serial, const struct ur_refusal *refusals,
+			 size_t count);
 
 /* Forgets the refusals of serials up to this one. */
 int ur_store_drop_rejects(struct ur_store *store, uint32_t agent,
@@ -118,12 +121,11 @@ int ur_store_drop_rejects(struct ur_store *store, uint32_t agent,
 int ur_store_commit(struct ur_store *store, uint64_t now_us, uint64_t wall_us);
 void ur_store_abort(struct ur_store *store);
 
-/*
- * Calls back for each refusal of a serial that is committed, in order of index.
- */
-int ur_store_each_reject(
-    struct ur_store *store, uint32_t agent, uint64_t serial,
-    void (*each)(void *user, uint32_t index, uint16_t code), void *user);
+/* Gives the refusals kept of a serial, in order of index. 0 or an error. */
+int ur_store_get_rejects(const struct ur_store *store, uint32_t agent,
+			 uint64_t serial,
+			 struct ur_refusal ret_refusals[UR_REFUSALS_MAX],
+			 size_t *ret_count);
 
 /* What an address answers now. user_size 0: nobody. */
 struct ur_change {

@@ -81,7 +81,8 @@ static int apply_round(struct ur_store *store, uint64_t round)
 	if (rc == 0)
 		rc = ur_store_put_agent(store, &row);
 	if (rc == 0)
-		rc = ur_store_put_reject(store, 1, round, 0, 1);
+		rc = ur_store_put_rejects(store, 1, round,
+					  &(struct ur_refusal){0, 1}, 1);
 	if (rc == 0 && round > 5)
 		rc = ur_store_drop_rejects(store, 1, round - 5);
 	if (rc != 0) {
@@ -118,11 +119,6 @@ static int see(void *user, const struct ur_change *answer)
 	return 0;
 }
 
-static void count_reject(void *user, uint32_t index, uint16_t code)
-{
-	*(uint32_t *)user += index == 0 && code == 1;
-}
-
 /* Returns the last round in the store. */
 static uint64_t verify(uint64_t acknowledged)
 {
@@ -130,7 +126,8 @@ static uint64_t verify(uint64_t acknowledged)
 	uint64_t durable = ur_store_get_agent_by_id(store, 1)->durable;
 	uint64_t first =
 	    durable * EACH > ADDRESSES ? durable - ADDRESSES / EACH + 1 : 1;
-	uint32_t rejects = 0;
+	struct ur_refusal refusals[UR_REFUSALS_MAX];
+	size_t rejects = 0;
 	int rc;
 
 	memset(seen, 0, sizeof(seen));
@@ -147,8 +144,8 @@ static uint64_t verify(uint64_t acknowledged)
 	for (size_t i = 0; i < ADDRESSES; i++)
 		if (seen[i] > durable)
 			die("half a round", (int)seen[i]);
-	ur_store_each_reject(store, 1, durable, count_reject, &rejects);
-	if (durable > 0 && rejects != 1)
+	if (ur_store_get_rejects(store, 1, durable, refusals, &rejects) < 0 ||
+	    (durable > 0 && (rejects != 1 || refusals[0].code != 1)))
 		die("lost a refusal", (int)durable);
 	ur_store_close(store);
 	return durable;

@@ -49,6 +49,16 @@ static void commit(void)
 	cr_assert_eq(ur_store_commit(box.store, START + SECOND, START), 0);
 }
 
+/* Of so many codes that they need overflow pages. */
+static void put_refusals(uint64_t serial)
+{
+	struct ur_refusal list[700];
+
+	for (uint32_t i = 0; i < 700; i++)
+		list[i] = (struct ur_refusal){i, (uint16_t)(i % 60 + 1)};
+	cr_assert_eq(ur_store_put_rejects(box.store, 1, serial, list, 700), 0);
+}
+
 static void start(void)
 {
 	box_start(&box);
@@ -56,9 +66,7 @@ static void start(void)
 		cr_assert_eq(ur_store_begin(box.store), 0);
 		for (uint32_t j = i; j < i + 500; j++)
 			cr_assert_eq(apply(j, UIDRECV_OP_MAP), 0);
-		for (uint32_t j = 0; j < 700; j++)
-			cr_assert_eq(
-			    ur_store_put_reject(box.store, 1, i + 1, j, 1), 0);
+		put_refusals(i + 1);
 		for (uint32_t j = i; j < i + 500; j += 9)
 			cr_assert_eq(apply(j, UIDRECV_OP_WITHDRAW), 0);
 		commit();

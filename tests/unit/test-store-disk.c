@@ -39,10 +39,14 @@ static uint32_t fill_up(uint32_t first)
 
 static void start_small(uint64_t map_bytes)
 {
+	char lock[96];
+
 	const struct ur_agent_row *row;
 
 	box_close(&box);
 	cr_assert_eq(unlink(box.data), 0);
+	snprintf(lock, sizeof(lock), "%s/store/lock.mdb", box.directory);
+	cr_assert_eq(unlink(lock), 0);
 	box.options.map_bytes = map_bytes;
 	cr_assert_eq(box_open(&box), 0);
 	cr_assert_eq(ur_store_add_agent(box.store, "a", 1, START, &row), 0);
@@ -107,7 +111,8 @@ Test(store_disk, a_round_too_large_for_the_map_did_not_happen)
 			break;
 	}
 	cr_assert_eq(rc, UIDRECV_E_STORE_FULL);
-	cr_assert_eq(ur_store_put_reject(box.store, 1, 1, 1, 1),
+	cr_assert_eq(ur_store_put_rejects(box.store, 1, 1,
+					  &(struct ur_refusal){1, 1}, 1),
 		     UIDRECV_E_STORE_FULL);
 	cr_assert_eq(ur_store_commit(box.store, START, START),
 		     UIDRECV_E_STORE_FULL);

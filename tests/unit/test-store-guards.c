@@ -113,7 +113,8 @@ static int be_child(void)
 	wrong += ur_store_collect(store, 1, START, START) != UIDRECV_E_FORKED;
 	wrong +=
 	    ur_store_scan(store, START, each_nothing, NULL) != UIDRECV_E_FORKED;
-	wrong += ur_store_put_reject(store, 1, 1, 1, 1) != UIDRECV_E_FORKED;
+	wrong += ur_store_put_rejects(store, 1, 1, &(struct ur_refusal){1, 1},
+				      1) != UIDRECV_E_FORKED;
 	wrong += ur_store_drop_rejects(store, 1, 1) != UIDRECV_E_FORKED;
 	wrong +=
 	    ur_store_add_agent(store, "y", 1, START, &row) != UIDRECV_E_FORKED;
@@ -240,6 +241,47 @@ Test(store_guards, S12_missing_directories_are_made)
 	cr_assert_eq(made.st_mode & 07777, 0700);
 }
 
+static void remove_all(const char *path)
+{
+	static const char *const names[] = {"data.mdb", "lock.mdb",
+					    "receiver.lock"};
+	char name[160];
+
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(name, sizeof(name), "%s/%s", path, names[i]);
+		cr_assert_eq(unlink(name), 0);
+	}
+	cr_assert_eq(rmdir(path), 0);
+}
+
+Test(store_guards, a_lost_data_file_is_not_replaced)
+{
+	box_close(&box);
+	cr_assert_eq(unlink(box.data), 0);
+	cr_assert_eq(box_open(&box), UIDRECV_E_STORE);
+	cr_assert_neq(access(box.data, F_OK), 0);
+}
+
+Test(store_guards, what_is_not_ours_is_left_as_it_is)
+{
+	char path[120];
+	FILE *file;
+
+	box_close(&box);
+	snprintf(path, sizeof(path), "%s/store", box.directory);
+	remove_all(path);
+	cr_assert_eq(mkdir(path, 0700), 0);
+	snprintf(path, sizeof(path), "%s/store/letters.txt", box.directory);
+	file = fopen(path, "w");
+	cr_assert_not_null(file);
+	fclose(file);
+	cr_assert_eq(box_open(&box), UIDRECV_E_STORE);
+	cr_assert_eq(unlink(path), 0);
+	/* Nothing was added either. */
+	snprintf(path, sizeof(path), "%s/store", box.directory);
+	cr_assert_eq(rmdir(path), 0);
+}
+
 Test(store_guards, a_store_half_made_is_made_again)
 {
 	char path[120];
@@ -247,6 +289,8 @@ Test(store_guards, a_store_half_made_is_made_again)
 
 	box_close(&box);
 	cr_assert_eq(unlink(box.data), 0);
+	snprintf(path, sizeof(path), "%s/store/lock.mdb", box.directory);
+	cr_assert_eq(unlink(path), 0);
 	snprintf(path, sizeof(path), "%s.new", box.data);
 	file = fopen(path, "w");
 	fputs("half", file);

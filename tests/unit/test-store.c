@@ -76,12 +76,13 @@ Test(store, an_aborted_round_did_not_happen)
 {
 	struct ur_statement map = say(UIDRECV_OP_MAP, "ada", 5, 5, 60);
 	struct ur_agent_row row = *ur_store_get_agent_by_id(box.store, 1);
+	struct ur_refusal refusal = {0, 3};
 
 	row.durable = 9;
 	cr_assert_eq(ur_store_begin(box.store), 0);
 	cr_assert_eq(ur_store_apply(box.store, 1, 9, &map, START), 0);
 	cr_assert_eq(ur_store_put_agent(box.store, &row), 0);
-	cr_assert_eq(ur_store_put_reject(box.store, 1, 9, 0, 3), 0);
+	cr_assert_eq(ur_store_put_rejects(box.store, 1, 9, &refusal, 1), 0);
 	check_no_change();
 	ur_store_abort(box.store);
 	check_no_change();
@@ -146,42 +147,31 @@ Test(store, a_known_name_keeps_its_id)
 }
 
 struct refused {
-	uint32_t indexes[8];
-	uint16_t codes[8];
+	struct ur_refusal list[UR_REFUSALS_MAX];
 	size_t count;
 };
 
-static void collect_refused(void *user, uint32_t index, uint16_t code)
-{
-	struct refused *refused = user;
-
-	refused->indexes[refused->count] = index;
-	refused->codes[refused->count++] = code;
-}
-
 static struct refused refused_of(uint32_t agent, uint64_t serial)
 {
-	struct refused refused = {0};
+	struct refused refused = {.count = 0};
 
-	cr_assert_eq(ur_store_each_reject(box.store, agent, serial,
-					  collect_refused, &refused),
+	cr_assert_eq(ur_store_get_rejects(box.store, agent, serial,
+					  refused.list, &refused.count),
 		     0);
 	return refused;
 }
 
 Test(store, refusals_are_kept_until_they_are_dropped)
 {
+	static const struct ur_refusal two[] = {{5, 9}, {2, 3}};
+	static const struct ur_refusal one[] = {{0, 1}};
 	struct refused refused;
 
 	cr_assert_eq(ur_store_begin(box.store), 0);
 	for (uint64_t serial = 255; serial < 258; serial++) {
-		cr_assert_eq(ur_store_put_reject(box.store, 1, serial, 5, 8),
+		cr_assert_eq(ur_store_put_rejects(box.store, 1, serial, two, 2),
 			     0);
-		cr_assert_eq(ur_store_put_reject(box.store, 1, serial, 2, 3),
-			     0);
-		cr_assert_eq(ur_store_put_reject(box.store, 1, serial, 5, 9),
-			     0);
-		cr_assert_eq(ur_store_put_reject(box.store, 2, serial, 0, 1),
+		cr_assert_eq(ur_store_put_rejects(box.store, 2, serial, one, 1),
 			     0);
 	}
 	cr_assert_eq(ur_store_commit(box.store, START, START), 0);
@@ -189,8 +179,8 @@ Test(store, refusals_are_kept_until_they_are_dropped)
 	cr_assert_eq(box_open(&box), 0);
 	refused = refused_of(1, 256);
 	cr_assert_eq(refused.count, 2);
-	cr_assert(refused.indexes[0] == 2 && refused.codes[0] == 3);
-	cr_assert(refused.indexes[1] == 5 && refused.codes[1] == 9);
+	cr_assert(refused.list[0].index == 2 && refused.list[0].code == 3);
+	cr_assert(refused.list[1].index == 5 && refused.list[1].code == 9);
 	cr_assert_eq(ur_store_begin(box.store), 0);
 	cr_assert_eq(ur_store_drop_rejects(box.store, 1, 256), 0);
 	cr_assert_eq(ur_store_commit(box.store, START, START), 0);
@@ -200,13 +190,57 @@ Test(store, refusals_are_kept_until_they_are_dropped)
 	cr_assert_eq(refused_of(2, 255).count, 1);
 }
 
+/* Any refusals come back as they were. */
+Test(store, refusals_of_all_indexes_and_codes)
+{
+	uint64_t seed = 1;
+
+	cr_assert_eq(ur_store_begin(box.store), 0);
+	for (uint64_t serial = 1; serial <= 200; serial++) {
+		struct ur_refusal list[UR_REFUSALS_MAX];
+		size_t count = 0;
+
+		for (uint32_t i = 0; i < UR_REFUSALS_MAX; i++)
+			if (draw(&seed, 200) < serial)
+				list[count++] = (struct ur_refusal){
+				    i, (uint16_t)(1 + draw(&seed,
+							   serial % 14 + 1))};
+		if (count)
+			cr_assert_eq(ur_store_put_rejects(box.store, 1, serial,
+							  list, count),
+				     0);
+	}
+	cr_assert_eq(ur_store_commit(box.store, START, START), 0);
+	seed = 1;
+	for (uint64_t serial = 1; serial <= 200; serial++) {
+		struct refused refused = refused_of(1, serial);
+		size_t count = 0;
+
+		for (uint32_t i = 0; i < UR_REFUSALS_MAX; i++) {
+			if (draw(&seed, 200) >= serial)
+				continue;
+			cr_assert_lt(count, refused.count);
+			cr_assert_eq(refused.list[count].index, i);
+			cr_assert_eq(refused.list[count].code,
+				     1 + draw(&seed, serial % 14 + 1));
+			count++;
+		}
+		cr_assert_eq(refused.count, count);
+	}
+}
+
 Test(store, refusals_of_a_serial_are_bounded)
 {
+	struct ur_refusal list[UR_REFUSALS_MAX + 1];
+
+	for (uint32_t i = 0; i <= UR_REFUSALS_MAX; i++)
+		list[i] = (struct ur_refusal){i, 1};
 	cr_assert_eq(ur_store_begin(box.store), 0);
-	for (uint32_t i = 1024; i-- > 0;)
-		cr_assert_eq(ur_store_put_reject(box.store, 1, 1, i, 1), 0);
-	cr_assert_eq(ur_store_put_reject(box.store, 1, 1, 7, 2), 0);
-	cr_assert_eq(ur_store_put_reject(box.store, 1, 1, 1024, 1), -EINVAL);
+	cr_assert_eq(
+	    ur_store_put_rejects(box.store, 1, 1, list, UR_REFUSALS_MAX), 0);
+	cr_assert_eq(
+	    ur_store_put_rejects(box.store, 1, 2, &list[UR_REFUSALS_MAX], 1),
+	    -EINVAL);
 	cr_assert_eq(ur_store_commit(box.store, START, START), -EINVAL);
 }
 
