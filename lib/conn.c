@@ -77,7 +77,9 @@ static void set_events(struct ur_conn *conn, bool wants_write)
 {
 	uint32_t events = 0;
 
-	if (!conn->is_paused || conn->state >= UR_CONN_FLUSHING)
+	/* The end would be readable for ever. */
+	if (!conn->is_at_end &&
+	    (!conn->is_paused || conn->state >= UR_CONN_FLUSHING))
 		events |= UR_LOOP_READ;
 	if (wants_write)
 		events |= UR_LOOP_WRITE;
@@ -200,6 +202,8 @@ void ur_conn_flush(struct ur_conn *conn)
 		(void)!send_cipher(conn);
 		shutdown(conn->watch.fd, SHUT_WR);
 		conn->state = UR_CONN_LINGERING;
+		if (conn->is_at_end)
+			conn->begun_us = 0;
 	}
 	set_events(conn, ret == 0);
 	set_timer(conn);
@@ -283,6 +287,7 @@ static int receive(struct ur_conn *conn)
 	    recv(conn->watch.fd, cipher, sizeof(cipher), MSG_DONTWAIT);
 
 	if (size == 0) {
+		conn->is_at_end = true;
 		ur_tls_feed_end(conn->tls);
 		return UIDRECV_E_CLOSED;
 	}
