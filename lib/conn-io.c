@@ -77,6 +77,8 @@ void ur_conn_flush(struct ur_conn *conn)
 		(void)!send_cipher(conn);
 		shutdown(conn->watch.fd, SHUT_WR);
 		conn->state = UR_CONN_LINGERING;
+		if (conn->is_at_end)
+			conn->begun_us = 0;
 	}
 	ur_conn_set_events(conn, ret == 0);
 	ur_conn_set_timer(conn);
@@ -161,6 +163,7 @@ static int receive(struct ur_conn *conn)
 	    recv(conn->watch.fd, cipher, sizeof(cipher), MSG_DONTWAIT);
 
 	if (size == 0) {
+		conn->is_at_end = true;
 		ur_tls_feed_end(conn->tls);
 		return UIDRECV_E_CLOSED;
 	}

@@ -64,7 +64,9 @@ void ur_conn_set_events(struct ur_conn *conn, bool wants_write)
 {
 	uint32_t events = 0;
 
-	if (!conn->is_paused || conn->state >= UR_CONN_FLUSHING)
+	/* The end would be readable for ever. */
+	if (!conn->is_at_end &&
+	    (!conn->is_paused || conn->state >= UR_CONN_FLUSHING))
 		events |= UR_LOOP_READ;
 	if (wants_write)
 		events |= UR_LOOP_WRITE;

@@ -67,6 +67,7 @@ struct ur_conn {
 	uint64_t begun_us;
 	int error;
 	bool is_paused;
+	bool is_at_end;	      /* the peer sends nothing more */
 	bool is_told;	      /* ended() was called */
 	bool is_pumping;      /* below pump(): do not free */
 	void *agent;	      /* the owner's: whose session it is */

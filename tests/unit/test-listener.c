@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "listener.h"
+
+static void check_split(const char *text, const char *host, uint16_t port)
+{
+	char found[64] = "";
+	uint16_t number = 0;
+
+	cr_expect_eq(ur_listener_split(text, found, sizeof(found), &number), 0,
+		     "%s", text);
+	cr_expect_str_eq(found, host);
+	cr_expect_eq(number, port);
+}
+
+Test(listener, split)
+{
+	static const char *const bad[] = {
+	    "",	      ":1",
+	    "a",      "a:",
+	    "a:x",    "a:1x",
+	    "a:-1",   "a:+1",
+	    "a: 1",   "a:65536",
+	    "::1:1",  "[]:1",
+	    "[::1]1", "a:99999999999999999999",
+	    "[::1]:", "[::1:1",
+	};
+	char host[8];
+	uint16_t port;
+
+	check_split("a:1", "a", 1);
+	check_split("fw.example.com:65535", "fw.example.com", 65535);
+	check_split("10.0.0.1:0", "10.0.0.1", 0);
+	check_split("[::1]:5007", "::1", 5007);
+	check_split("[fe80::1%eth0]:5007", "fe80::1%eth0", 5007);
+	check_split("*:5007", "*", 5007);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		cr_expect_eq(
+		    ur_listener_split(bad[i], host, sizeof(host), &port),
+		    -EINVAL, "%s", bad[i]);
+	cr_expect_eq(ur_listener_split("1234567:1", host, 8, &port), 0);
+	cr_expect_eq(ur_listener_split("12345678:1", host, 8, &port), -EINVAL);
+}
+
+static unsigned int taken, failures;
+static int last_error, last_fd = -1;
+
+static void accepted(struct ur_listener *listener, int fd)
+{
+	cr_assert_eq(listener->owner, &taken);
+	cr_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	cr_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	taken++;
+	close(last_fd);
+	last_fd = fd;
+}
+
+static void failed(struct ur_listener *listener, int error)
+{
+	(void)listener;
+	failures++;
+	last_error = error;
+}
+
+static struct ur_listener *start(struct ur_loop *loop)
+{
+	struct ur_listener *listener;
+	int fds[2];
+
+	cr_assert_eq(ur_loop_init(loop), 0);
+	cr_assert_eq(ur_listener_bind("127.0.0.1:0", fds), 1);
+	cr_assert_eq(ur_listener_new(&listener, loop, fds[0]), 0);
+	listener->owner = &taken;
+	listener->accepted = accepted;
+	listener->failed = failed;
+	cr_assert_neq(listener->port, 0);
+	return listener;
+}
+
+static int dial(uint16_t port)
+{
+	struct sockaddr_in name = {.sin_family = AF_INET,
+				   .sin_port = htons(port),
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	cr_assert_eq(connect(fd, (struct sockaddr *)&name, sizeof(name)), 0);
+	return fd;
+}
+
+/* A crowd is taken in parts, so that others get their turn. */
+Test(listener, takes_some_at_a_time)
+{
+	struct ur_loop loop;
+	struct ur_listener *listener = start(&loop);
+	int fds[150];
+
+	for (int i = 0; i < 150; i++)
+		fds[i] = dial(listener->port);
+	ur_loop_poll(&loop);
+	cr_expect_eq(taken, 64);
+	ur_loop_poll(&loop);
+	ur_loop_poll(&loop);
+	cr_expect_eq(taken, 150);
+	cr_expect_eq(failures, 0);
+	for (int i = 0; i < 150; i++)
+		close(fds[i]);
+	ur_listener_free(listener);
+	ur_loop_done(&loop);
+}
+
+/* One that is gone before it is taken harms nobody. */
+Test(listener, N13_gone_before_it_is_taken)
+{
+	struct ur_loop loop;
+	struct ur_listener *listener = start(&loop);
+	struct linger linger = {.l_onoff = 1};
+
+	for (int i = 0; i < 20; i++) {
+		int fd = dial(listener->port);
+
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+		close(fd);
+	}
+	close(dial(listener->port));
+	ur_loop_poll(&loop);
+	cr_expect_geq(taken, 1);
+	cr_expect_eq(failures, 0);
+	ur_listener_free(listener);
+	ur_loop_done(&loop);
+}
+
+/* Without descriptors it rests, and says so once per rest. */
+Test(listener, N12_rests_without_descriptors)
+{
+	struct ur_loop loop;
+	struct ur_listener *listener = start(&loop);
+	struct rlimit limit = {.rlim_cur = 256, .rlim_max = 256};
+	int fds[256], count = 0, fd = dial(listener->port);
+
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	while ((fds[count] = dup(0)) >= 0)
+		count++;
+	cr_assert_eq(errno, EMFILE);
+	for (int i = 0; i < 10; i++)
+		ur_loop_poll(&loop);
+	cr_expect_eq(failures, 1);
+	cr_expect_eq(last_error, -EMFILE);
+	cr_expect_eq(taken, 0);
+	while (count)
+		close(fds[--count]);
+	ur_loop_poll(&loop);
+	cr_expect_eq(taken, 0);
+	loop.now_us += 250000;
+	ur_loop_run_timers(&loop);
+	ur_loop_poll(&loop);
+	cr_expect_eq(taken, 1);
+	close(fd);
+	ur_listener_free(listener);
+	ur_loop_done(&loop);
+}
+
+Test(listener, bind_both_families)
+{
+	struct sockaddr_storage name;
+	socklen_t size;
+	int fds[2], count = ur_listener_bind("*:0", fds), one = 0;
+	uint16_t ports[2] = {0};
+
+	cr_assert_gt(count, 0);
+	for (int i = 0; i < count; i++) {
+		size = sizeof(name);
+		getsockname(fds[i], (struct sockaddr *)&name, &size);
+		cr_expect_eq(name.ss_family, i ? AF_INET6 : AF_INET);
+		/* At the same place in both. */
+		ports[i] = ntohs(((struct sockaddr_in *)&name)->sin_port);
+		cr_expect(fcntl(fds[i], F_GETFD) & FD_CLOEXEC);
+	}
+	if (count == 2) {
+		cr_expect_eq(ports[0], ports[1]);
+		size = sizeof(one);
+		getsockopt(fds[1], IPPROTO_IPV6, IPV6_V6ONLY, &one, &size);
+		cr_expect_eq(one, 1);
+	}
+}
