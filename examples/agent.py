@@ -416,6 +416,7 @@ class Agent:
     def _connect(self):
         with interruptible():
             raw = socket.create_connection((self.host, self.port), 10)
+            began = self.clock()
             try:
                 self.socket = self.context.wrap_socket(
                     raw, server_hostname=self.host)
@@ -427,7 +428,7 @@ class Agent:
         if self.socket.selected_alpn_protocol() != ALPN:
             raise Refused(f'the receiver does not speak {ALPN}')
         self.socket.setblocking(False)
-        self.session.connected(self.clock())
+        self.session.connected(began)
 
     def _finished(self):
         return self.input.eof and not self.session.updates
