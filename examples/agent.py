@@ -349,11 +349,10 @@ def identity_matches(certificate, name):
 
 
 def is_final(error):
-    """Whether a TLS error is about who we or they are, or what we speak."""
+    """Whether a TLS error is about a certificate or ALPN: section 1."""
     return (isinstance(error, ssl.SSLCertVerificationError)
             or isinstance(error, ssl.SSLError) and re.search(
-                'ALERT.*(CERT|UNKNOWN_CA|ACCESS_DENIED|DECRYPT_ERROR|'
-                'PROTOCOL_VERSION|APPLICATION_PROTOCOL|HANDSHAKE_FAILURE)',
+                'ALERT.*(CERT|UNKNOWN_CA|ACCESS_DENIED|APPLICATION_PROTOCOL)',
                 error.reason or '') is not None)
 
 
