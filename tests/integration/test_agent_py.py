@@ -333,16 +333,73 @@ class CodecTest(unittest.TestCase):
                 if body:
                     body[rand.randrange(len(body))] = rand.getrandbits(8)
             with contextlib.suppress(wire.ProtocolError):
-                wire.decode_message(wire.Frame(frame.kind, 1, bytes(body)))
+                wire.decode_message(wire.Frame(frame.kind, frame.serial,
+                                               bytes(body)))
 
     def test_a_header_is_judged_before_its_body(self):
-        for header, code in (('0006', 200), ('017f', 201), ('01060001', 202),
+        for header, code in (('0006', 200), ('01060001', 202),
                              ('0106000000001001', 203)):
             reader = wire.FrameReader()
             reader.feed(bytes.fromhex(header.ljust(32, '0')))
             with self.assertRaises(wire.ProtocolError) as caught:
                 reader.next()
             self.assertEqual(caught.exception.code, code)
+
+    def test_an_unknown_type_is_judged_with_its_frame(self):
+        reader = wire.FrameReader()
+        reader.feed(bytes.fromhex('017f0000' + '00000001' + '00' * 8))
+        self.assertIsNone(reader.next())
+        reader.feed(b'x')
+        with self.assertRaises(wire.ProtocolError) as caught:
+            wire.decode_message(reader.next())
+        self.assertEqual(caught.exception.code, 201)
+
+    def test_values_out_of_range(self):
+        hello = dict(VERSIONS=(1, 1), ROLE=1, SESSION=1, REPLAY=(1, 0),
+                     ACKED=0, HOLD_RANGE=(3, 3), FRAME_MAX=4096,
+                     CLOCK=(1 << 62, 0, 0), SOFTWARE='x' * 64)
+        ready = dict(VERSION=1, HOLD_TIME=1, DURABLE=0, WINDOW=1)
+        wire.decode_message(wire.encode_message('HELLO', **hello))
+        wire.decode_message(wire.encode_message('READY', **ready))
+        for name, serial, fields in (
+                ('HELLO', 1, hello), ('READY', 1, ready),
+                ('HELLO', 0, {**hello, 'VERSIONS': (0, 1)}),
+                ('HELLO', 0, {**hello, 'VERSIONS': (2, 1)}),
+                ('HELLO', 0, {**hello, 'ROLE': 3}),
+                ('HELLO', 0, {**hello, 'SESSION': 0}),
+                ('HELLO', 0, {**hello, 'REPLAY': (0, 0)}),
+                ('HELLO', 0, {**hello, 'REPLAY': (3, 1)}),
+                ('HELLO', 0, {**hello, 'HOLD_RANGE': (4, 3)}),
+                ('HELLO', 0, {**hello, 'FRAME_MAX': 4095}),
+                ('HELLO', 0, {**hello, 'FRAME_MAX': (1 << 20) + 1}),
+                ('HELLO', 0, {**hello, 'CLOCK': (0, (1 << 62) + 1, 0)}),
+                ('HELLO', 0, {**hello, 'SOFTWARE': 'x' * 65}),
+                ('READY', 0, {**ready, 'VERSION': 0}),
+                ('READY', 0, {**ready, 'WINDOW': 0}),
+                ('BYE', 0, {'REASON': (100, 'x' * 256)}),
+                ('KEEPALIVE', 1, {'CLOCK': (1, 1, 1)})):
+            with self.assertRaises(wire.ProtocolError, msg=fields) as caught:
+                wire.decode_message(wire.encode_message(name, serial,
+                                                        **fields))
+            self.assertEqual(caught.exception.code, 204)
+
+    def test_codes_of_records(self):
+        user = Record('MAP', '10.0.0.1', 'x').encode()[4:]
+        for op, value, code in (
+                ('MAP', user, None),
+                ('MAP', user + bytes.fromhex('80550000'), 2),
+                ('MAP', bytes.fromhex('80550000'), 1),     # and incomplete
+                ('MAP', bytes.fromhex('80550000') + user + b'x', 1),
+                ('MAP', Record('MAP', '10.0.0.1', '').encode()[4:], 5),
+                ('MAP', Record('MAP', '10.0.0.1', 'a\u061cb').encode()[4:], 5),
+                ('MAP', Record('MAP', '10.0.0.1', '\udcff').encode()[4:], 5),
+                ('MAP', Record('MAP', '10.0.0.1', 'x' * 255).encode()[4:],
+                 None),
+                ('MAP', Record('MAP', '10.0.0.1', 'x' * 256).encode()[4:], 6),
+                ('REFRESH', Record('REFRESH', '10.0.0.1',
+                                   lifetime_s=0).encode()[4:], 8)):
+            found = wire.decode_update_record(op, value)
+            self.assertEqual(getattr(found, 'code', None), code, value)
 
     def test_an_update_has_1_to_1024_records(self):
         for count, good in (0, False), (1, True), (1024, True), (1025, False):
@@ -726,6 +783,40 @@ class SessionTest(unittest.TestCase):
             self.feed(name, serial, **fields)
             self.assertEqual(self.assert_bye(206)['QUOTE'][1],
                              wire.MESSAGES[name])
+
+    def test_an_ack_is_of_this_connection(self):
+        self.connect()
+        self.submit(6)                        # 3 serials
+        self.connect(window=1)
+        self.assertEqual([s for _, _, s in self.sent()], [1])
+        self.feed('ACK', 2)
+        self.assert_bye(206)
+
+    def test_durable_below_what_was_acknowledged(self):
+        self.connect()
+        self.submit(6)
+        self.sent()
+        self.feed('ACK', 2)
+        hello = self.connect(durable=1)       # an old backup
+        self.assertEqual(hello['REPLAY'], (3, 3))
+        self.assertEqual([s for _, _, s in self.sent()], [3])
+
+    def test_a_frame_that_no_longer_fits(self):
+        self.session.batch = 1000
+        self.connect(frame_max=65536)
+        self.session.submit([Record('MAP', '10.0.0.1', 'x' * 255)] * 100,
+                            self.now)
+        self.connect(frame_max=4096)
+        self.assert_bye(100)
+        self.assertIn('FRAME_MAX', self.session.final)
+
+    def test_bytes_without_a_frame_are_no_sign_of_life(self):
+        self.connect(hold=30)
+        self.now += 29 * SECOND
+        self.session.feed(b'\1', self.now)
+        self.now += SECOND
+        self.session.tick(self.now)
+        self.assert_bye(101)
 
     def test_reject_of_no_record(self):
         self.connect()
