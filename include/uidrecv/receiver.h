@@ -8,7 +8,8 @@
  * it logs through the callback.
  *
  * Threads: all functions of one receiver in one thread at a time, but for
- * uidrecv_receiver_stop(). After fork() only the parent may use it.
+ * uidrecv_receiver_stop(). After fork() only the parent may use it; a child may
+ * free its copy.
  */
 #ifndef UIDRECV_RECEIVER_H
 #define UIDRECV_RECEIVER_H
