@@ -227,7 +227,7 @@ static void fail_to_publish(bool is_first)
 	struct uidrecv_record record =
 	    live_record(UIDRECV_OP_MAP, "10.0.0.9", "guest");
 	char table[300];
-	uint64_t ticket;
+	uint64_t ticket, other;
 	uint16_t code;
 
 	live_init(&live, "a.example", "b.example", NULL);
@@ -257,9 +257,13 @@ static void fail_to_publish(bool is_first)
 	cr_expect_eq(uidrecv_receiver_submit(live.receiver, "b.example",
 					     &record, 1, &code),
 		     -ENOENT);
-	cr_expect_eq(live_set_agents(&live, "a.example 10.0.0.0/8"), -ENOENT);
+	/* Nor does that keep a right from being taken away. */
+	cr_expect_eq(live_set_agents(&live, "b.example 10.0.0.0/24"), -ENOENT);
+	other = live_map(agent, "10.1.0.1", "bob");
 	cr_assert_eq(mkdir(table, 0755), 0);
-	live_await(&live, agent->acked == ticket);
+	live_await(&live, agent->acked == other);
+	cr_expect_eq(agent->codes[ticket], 0);
+	cr_expect_eq(agent->codes[other], UIDRECV_REJECT_ADDRESS_NOT_ALLOWED);
 	cr_expect_str_eq(live_user(&live, "10.0.0.1"), "alice");
 	live_done(&live);
 }
