@@ -202,7 +202,10 @@ static void on_update(struct ur_conn *conn, const struct ur_message *message)
 	    .conn = conn,
 	    .serial = message->serial,
 	    .as_of_us = message->update.as_of_us,
-	    .acked = conn->session.acked,
+	    /* It cannot have heard of this one, whatever it says. */
+	    .acked = conn->session.acked < message->serial
+			 ? conn->session.acked
+			 : message->serial - 1,
 	    .offset_us = row->offset_us,
 	    .records_count = message->update.records_count,
 	};

@@ -38,7 +38,11 @@ static int fill_table(struct uidrecv_receiver *receiver, struct ur_table *table)
 	uint32_t max = ur_store_get_agent_id_max(receiver->store);
 	uint64_t now_us = ur_receiver_store_now_us(receiver);
 	void *user[] = {table, &now_us};
+	struct ur_change stale;
 
+	/* What is still listed was judged before, maybe by another list. */
+	while (ur_store_next_change(receiver->store, &stale) == 1)
+		;
 	for (uint32_t id = 1; id <= max; id++) {
 		const char *name = ur_store_get_agent_name(receiver->store, id);
 		int error =
