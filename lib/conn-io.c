@@ -18,17 +18,23 @@ static void encrypt(struct ur_conn *conn)
 {
 	const uint8_t *plain, *cipher;
 	size_t size;
+	int error;
 
 	if (!conn->session.state)
 		return;
 	while (ur_tls_send(conn->tls, &cipher) < CIPHER_MAX) {
 		size = ur_session_send(&conn->session, &plain);
+		if (conn->session.out.failed)
+			conn->send_error = -ENOMEM;
 		if (!size)
 			break;
 		if (size > CHUNK)
 			size = CHUNK;
-		if (ur_tls_write(conn->tls, plain, size) < 0)
+		error = ur_tls_write(conn->tls, plain, size);
+		if (error) {
+			conn->send_error = error;
 			break;
+		}
 		ur_session_sent(&conn->session, size);
 	}
 }
@@ -71,6 +77,8 @@ void ur_conn_flush(struct ur_conn *conn)
 		ur_conn_drop(conn, ret);
 		return;
 	}
+	if (conn->send_error)
+		ur_conn_finish(conn, conn->send_error);
 	if (ret == 1 && conn->state == UR_CONN_FLUSHING) {
 		/* close_notify once, then our half is done. */
 		ur_tls_shutdown(conn->tls);

@@ -66,6 +66,7 @@ struct ur_conn {
 	struct ur_session session; /* from UR_CONN_SESSION on */
 	uint64_t begun_us;
 	int error;
+	int send_error; /* what is queued can never be sent */
 	bool is_paused;
 	bool is_at_end;	      /* the peer sends nothing more */
 	bool is_told;	      /* ended() was called */

@@ -260,7 +260,10 @@ Test(certificates, N16_plaintext_and_alpn)
 		fd = wire_connect(&live);
 		live_turns(&live, 20);
 		cr_assert_gt(send(fd, i == 1 ? frame : http,
-				  i == 2 ? 1 : sizeof(http), MSG_NOSIGNAL),
+				  i == 1   ? sizeof(frame) - 1
+				  : i == 2 ? 1
+					   : sizeof(http) - 1,
+				  MSG_NOSIGNAL),
 			     0);
 		if (i == 2) /* ends within the first record */
 			shutdown(fd, SHUT_WR);

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Each allocation fails once: making a receiver or an agent then fails with an
+ * error, leaves nothing behind, and works the next time.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "live.h"
+
+/* Sanitizers have an allocator of their own, as has any libc but glibc. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HAS_ALLOCATOR 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define HAS_ALLOCATOR 1
+#endif
+#endif
+
+#if defined(__GLIBC__) && !defined(HAS_ALLOCATOR)
+
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *memory, size_t size);
+
+/* The allocation that fails, counted down; 0: none. */
+static uint64_t fails_in, allocations;
+
+static bool must_fail(void)
+{
+	allocations++;
+	return fails_in && --fails_in == 0;
+}
+
+void *malloc(size_t size)
+{
+	if (!must_fail())
+		return __libc_malloc(size);
+	errno = ENOMEM;
+	return NULL;
+}
+
+void *calloc(size_t count, size_t size)
+{
+	if (!must_fail())
+		return __libc_calloc(count, size);
+	errno = ENOMEM;
+	return NULL;
+}
+
+void *realloc(void *memory, size_t size)
+{
+	if (!must_fail())
+		return __libc_realloc(memory, size);
+	errno = ENOMEM;
+	return NULL;
+}
+
+static void check(int ret, bool is_made, uint64_t at)
+{
+	cr_assert_eq(ret == 0, is_made, "allocation %lu", (unsigned long)at);
+	cr_assert(ret == 0 || ret == -ENOMEM || ret == UIDRECV_E_CREDENTIALS,
+		  "allocation %lu: %s", (unsigned long)at,
+		  uidrecv_strerror(ret));
+}
+
+/* All of the first ones, then some. */
+static uint64_t next(uint64_t at)
+{
+	return at + (at < 200 ? 1 : 13);
+}
+
+Test(memory, receiver_new)
+{
+	struct live live;
+	struct uidrecv_receiver *receiver;
+	uint64_t count, failures = 0;
+	unsigned int fds;
+	int ret;
+
+	live_init(&live, "a.example", NULL);
+	/* What is made once and for all. */
+	live_start(&live);
+	live_stop(&live);
+	fds = live_count_fds();
+	allocations = 0;
+	live_open(&live);
+	count = allocations;
+	live_stop(&live);
+	for (uint64_t at = 1; at <= count; at = next(at)) {
+		char error[300];
+
+		receiver = NULL;
+		fails_in = at;
+		ret = uidrecv_receiver_new(&receiver, &live.options, error,
+					   sizeof(error));
+		fails_in = 0;
+		check(ret, receiver != NULL, at);
+		uidrecv_receiver_free(receiver);
+		failures += ret != 0;
+		cr_assert_eq(live_count_fds(), fds);
+	}
+	cr_expect_gt(failures, 50);
+	live_open(&live);
+	live_done(&live);
+}
+
+Test(memory, agent_new)
+{
+	struct live live;
+	struct uidrecv_agent_options options;
+	struct uidrecv_agent *agent;
+	uint64_t count, failures = 0;
+	unsigned int fds;
+	int ret;
+
+	live_init(&live, "a.example", NULL);
+	strcpy(live.address, "127.0.0.1:9");
+	options = live_agent_options(&live, "a.example");
+	live_agent_end(&live, live_agent(&live, "a.example", &options));
+	fds = live_count_fds();
+	allocations = 0;
+	live_agent_end(&live, live_agent(&live, "a.example", &options));
+	count = allocations;
+	for (uint64_t at = 1; at <= count; at = next(at)) {
+		agent = NULL;
+		fails_in = at;
+		ret = uidrecv_agent_new(&agent, &options, NULL, 0);
+		fails_in = 0;
+		check(ret, agent != NULL, at);
+		uidrecv_agent_free(agent);
+		failures += ret != 0;
+		cr_assert_eq(live_count_fds(), fds);
+	}
+	cr_expect_gt(failures, 50);
+	live_done(&live);
+}
+
+/*
+ * While all is running: what is said is acknowledged in the end, whichever
+ * allocation failed.
+ */
+Test(memory, S39_session)
+{
+	struct live live;
+	struct live_agent *agent;
+	struct uidrecv_record record =
+	    live_record(UIDRECV_OP_MAP, "10.0.0.0", "alice");
+	uint64_t ticket = 0;
+
+	live_init(&live, "a.example", NULL);
+	live_start(&live);
+	agent = live_agent(&live, "a.example", NULL);
+	live_await(&live, agent->events[UIDRECV_AGENT_CONNECTED]);
+	cr_assert_str_eq(live_user(&live, "10.0.0.0"), "");
+	for (uint64_t at = 1; at <= 30; at++) {
+		for (int i = 0; i < 20; i++, record.address.lo++)
+			cr_assert_eq(
+			    uidrecv_agent_queue(agent->agent, &record, &ticket),
+			    0);
+		live.is_frozen = true;
+		live_turn(&live);
+		fails_in = at;
+		cr_assert_eq(uidrecv_receiver_dispatch(live.receiver), 0);
+		fails_in = 0;
+		live.is_frozen = false;
+		live_await(&live, agent->acked == ticket);
+	}
+	cr_expect_eq(live_stats(&live).claims, 600);
+	cr_expect_eq(agent->events[UIDRECV_AGENT_REJECTED], 0);
+	live_done(&live);
+}
+
+#else
+
+Test(memory, skipped)
+{
+	cr_skip_test("no allocations can be made to fail here");
+}
+
+#endif
