@@ -106,7 +106,7 @@ Test(limits, handshakes_max)
 	live_done(&live);
 }
 
-Test(limits, per_source_max)
+Test(limits, N27_per_source_max)
 {
 	struct live live;
 	struct live_agent *agent, *other;

@@ -90,7 +90,7 @@ class Conformance(harness.StageTest):
                              {'10.0.0.5': 'erin', '10.0.0.6': 'frank'})
         self.each(check)
 
-    def test_late_logon_after_its_logout_stays_ended(self):
+    def test_P17_late_logon_after_its_logout_stays_ended(self):
         def check(agent):
             agent.say('logout 10.0.1.1 alice', 'map 10.0.1.1 alice age_ms=60000')
             self.assertEqual(agent.end(), 0)

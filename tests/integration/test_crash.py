@@ -120,10 +120,10 @@ class Crash(harness.StageTest):
             else:
                 self.assertGreater(int(number), acked)
 
-    def test_kill_9_loses_nothing_that_was_acknowledged(self):
+    def test_S01_kill_9_loses_nothing_that_was_acknowledged(self):
         self.kill_again_and_again('uidagent', KILLS)
 
-    def test_kill_9_with_an_agent_in_python(self):
+    def test_S01_kill_9_with_an_agent_in_python(self):
         self.kill_again_and_again('agent.py', max(1, KILLS // 5))
 
     def test_O03_lookups_go_on_without_a_receiver(self):
@@ -160,7 +160,7 @@ class FullDisk(harness.StageTest):
         self.addCleanup(subprocess.run, ['umount', '-l',
                                          str(self.stage.store)], check=True)
 
-    def test_no_acknowledgement_without_room_and_no_lost_answer(self):
+    def test_S06_no_acknowledgement_without_room_and_no_lost_answer(self):
         self.mount('8m')
         receiver = self.stage.start_receiver(
             more=('-v', '--table', str(self.stage.dir / 'table')))

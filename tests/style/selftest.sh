@@ -79,6 +79,18 @@ sees words 'a file without a licence' 'lib/zebra.c has no SPDX' \
 	append lib/zebra.c 'int zebra;'
 sees words 'blanks at the end' 'lib/buf.c' append lib/buf.c 'int x; '
 
+sees catalogue 'a test without its row' 'the row of S99 lacks unit/test-buf.c' \
+	append tests/unit/test-buf.c 'Test(buf, S99_planted)'
+# shellcheck disable=SC2016 # backquotes of the page
+{
+	sees catalogue 'a row without its test' 'no test in unit/test-buf.c has S99' \
+		append doc/reliability.md '| S99 | planted | `unit/test-buf.c` |'
+	sees catalogue 'a fault with two rows' 'a second row of S01' \
+		append doc/reliability.md '| S01 | planted | `integration/test_crash.py` |'
+	sees catalogue 'a test that is none' 'there is no test no_such_test' \
+		append doc/reliability.md 'Held by `no_such_test`.'
+}
+
 sees python 'a syntax error' 'tests/pytests.py' \
 	append tests/pytests.py 'def (:'
 sees shell 'a script that does not parse' 'tests/run' \

@@ -191,7 +191,7 @@ static bool permute(int *order, int count)
 	return true;
 }
 
-Test(answer, interleaving_does_not_matter)
+Test(answer, P18_I17_interleaving_does_not_matter)
 {
 	static const uint32_t agents[AGENTS] = {1, 2, 4};
 	struct ur_statement said[AGENTS][EACH];

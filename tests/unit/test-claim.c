@@ -218,7 +218,7 @@ Test(claim, refresh_of_nothing_is_refused)
 	check_claim(1, "ada", 5, 70);
 }
 
-Test(claim, a_late_logout_never_ends_a_newer_login)
+Test(claim, P18_a_late_logout_never_ends_a_newer_login)
 {
 	tell(say(UIDRECV_OP_MAP, "ada", 5, 10, 60), 1, 1, 10);
 	tell(say(UIDRECV_OP_LOGOUT, NULL, 4, 11, 0), 1, 1, 11);
@@ -244,7 +244,7 @@ Test(claim, logout_ends_what_it_matches)
 	cr_assert_eq(cell.claims_count, 0);
 }
 
-Test(claim, a_login_that_arrives_after_its_logout_stays_ended)
+Test(claim, P17_a_login_that_arrives_after_its_logout_stays_ended)
 {
 	tell(say(UIDRECV_OP_LOGOUT, "ada", 6, 11, 0), 1, 1, 11);
 	tell(say(UIDRECV_OP_MAP, "ada", 5, 12, 60), 1, 1, 12);

@@ -100,7 +100,7 @@ Test(damage, what_is_no_file_is_refused)
 	cr_assert_eq(uidrecv_reader_open(&reader, "/dev/null", NULL) < 0, true);
 }
 
-Test(damage, truncated_at_every_64_bytes_is_refused)
+Test(damage, S13_truncated_at_every_64_bytes_is_refused)
 {
 	unsigned int fds = count_fds();
 	struct uidrecv_reader *reader;
@@ -229,7 +229,7 @@ static void check_no_wrong_user(struct uidrecv_reader *reader)
 	cr_assert_eq(r, 0);
 }
 
-Test(damage, random_flipped_bits_never_give_a_wrong_user)
+Test(damage, S15_random_flipped_bits_never_give_a_wrong_user)
 {
 	struct ur_table_layout *layout = (void *)bytes;
 	uint64_t seed = 20261122;

@@ -117,7 +117,7 @@ static void assert_any_split_is_the_same(struct ur_buf *stream, size_t count,
 	ur_buf_done(stream);
 }
 
-Test(frame, any_split_gives_the_same_frames)
+Test(frame, N06_any_split_gives_the_same_frames)
 {
 	struct ur_buf stream;
 

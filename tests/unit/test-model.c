@@ -237,7 +237,7 @@ static uint64_t get_number(const char *name, uint64_t otherwise)
 	return text != NULL ? strtoull(text, NULL, 10) : otherwise;
 }
 
-Test(model, table_and_array_agree)
+Test(model, P25_table_and_array_agree)
 {
 	uint64_t first = get_number("MODEL_SEED", 1);
 	uint64_t seeds = get_number("MODEL_SEEDS", 2000);

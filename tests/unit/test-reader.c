@@ -329,7 +329,7 @@ Test(reader, follows_after_chdir_with_a_relative_path)
 	ur_table_close(table);
 }
 
-Test(reader, goes_on_in_a_child_after_fork)
+Test(reader, S25_goes_on_in_a_child_after_fork)
 {
 	struct ur_table *table = make_published(scratch.path);
 	struct uidrecv_reader *reader = open_reader(scratch.path);

@@ -586,7 +586,7 @@ static int work(void)
 	return r;
 }
 
-Test(rights, each_allocation_may_fail)
+Test(rights, S10_each_allocation_may_fail)
 {
 	int r = -ENOMEM, failures = -1;
 

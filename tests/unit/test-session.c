@@ -126,7 +126,7 @@ static void send_update(struct ur_session *source, uint64_t serial)
 	ur_buf_done(&buf);
 }
 
-Test(session, opens_with_any_split_of_the_bytes)
+Test(session, N06_opens_with_any_split_of_the_bytes)
 {
 	for (size_t step = 1; step < 200; step++) {
 		struct ur_session sink, source;

@@ -421,17 +421,17 @@ static void run_seeds(uint64_t first, uint64_t last)
 	}
 }
 
-Test(store_model, many_short_runs_agree)
+Test(store_model, P25_many_short_runs_agree)
 {
 	run_seeds(0, 1500);
 }
 
-Test(store_model, as_many_others_agree)
+Test(store_model, P25_as_many_others_agree)
 {
 	run_seeds(1500, 3000);
 }
 
-Test(store_model, long_runs_agree)
+Test(store_model, P25_long_runs_agree)
 {
 	for (uint64_t run = 1; run < 6; run++) {
 		box_start(&box);

@@ -53,7 +53,7 @@ static int shake(struct scene *scene, int *ret_alert)
 	return result;
 }
 
-Test(tls_hostile, refuses_older_versions)
+Test(tls_hostile, N16_refuses_older_versions)
 {
 	static const int versions[] = {TLS1_VERSION, TLS1_1_VERSION,
 				       TLS1_2_VERSION};
@@ -137,7 +137,7 @@ Test(tls_hostile, tells_why_the_peer_refused)
 	certs_free(certs);
 }
 
-Test(tls_hostile, speaks_three_suites_and_three_groups)
+Test(tls_hostile, N17_speaks_three_suites_and_three_groups)
 {
 	static const struct {
 		const char *suite;
@@ -193,7 +193,7 @@ static void offer(const void *bytes, size_t size, bool is_server)
 	end(&scene);
 }
 
-Test(tls_hostile, refuses_what_is_no_tls)
+Test(tls_hostile, N16_refuses_what_is_no_tls)
 {
 	static const struct {
 		const char *bytes;
@@ -236,7 +236,7 @@ static int count_ticket(SSL *ssl, SSL_SESSION *session)
 	return 0;
 }
 
-Test(tls_hostile, resumes_nothing)
+Test(tls_hostile, N18_resumes_nothing)
 {
 	struct scene scene;
 	SSL_SESSION *session;
@@ -279,7 +279,7 @@ static int use_psk(SSL *ssl, const EVP_MD *digest, const unsigned char **ret_id,
 	return 1;
 }
 
-Test(tls_hostile, takes_no_psk_and_no_early_data)
+Test(tls_hostile, N18_N19_takes_no_psk_and_no_early_data)
 {
 	struct scene scene;
 	size_t written;
@@ -327,7 +327,7 @@ static int update(struct scene *scene, int updates, bool has_data, bool is_echo)
 	return result;
 }
 
-Test(tls_hostile, ends_a_flood_of_key_updates)
+Test(tls_hostile, N20_ends_a_flood_of_key_updates)
 {
 	struct scene scene;
 	const uint8_t *bytes;

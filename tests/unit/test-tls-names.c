@@ -119,7 +119,7 @@ static void check(const struct example *example)
 	certs_free(certs);
 }
 
-Test(tls_names, takes_and_leaves_names_as_promised)
+Test(tls_names, N24_takes_and_leaves_names_as_promised)
 {
 	for (size_t i = 0; i < sizeof(examples) / sizeof(*examples); i++)
 		check(&examples[i]);

@@ -182,14 +182,14 @@ static int meet_chain(unsigned int authorities)
 	return result;
 }
 
-Test(tls_peer, bounds_the_chain)
+Test(tls_peer, N22_bounds_the_chain)
 {
 	cr_assert_eq(meet_chain(3), 1);
 	cr_assert_eq(meet_chain(4), UIDRECV_E_CERTIFICATE);
 	cr_assert_eq(meet_chain(60), UIDRECV_E_TLS);
 }
 
-Test(tls_peer, bounds_the_size_of_a_certificate)
+Test(tls_peer, N22_bounds_the_size_of_a_certificate)
 {
 	struct certs *certs = certs_new_basic("agent", NULL);
 	static struct certs_name names[10000];
@@ -251,7 +251,7 @@ static X509_EXTENSION *make_san(const char *bytes, size_t size)
 	return extension;
 }
 
-Test(tls_peer, refuses_malformed_names)
+Test(tls_peer, N24_refuses_malformed_names)
 {
 	static const char good[] = "\x30\x03\x82\x01z";
 

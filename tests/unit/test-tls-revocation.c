@@ -56,7 +56,7 @@ static const struct {
     {"sub", "neither.crl", false},  {"agent", "both.crl", true},
 };
 
-Test(tls_revocation, fails_closed_in_both_directions)
+Test(tls_revocation, I06_fails_closed_in_both_directions)
 {
 	struct certs *certs = make_all();
 	struct pair pair;
@@ -133,7 +133,7 @@ static void check_reloads(struct certs *certs, struct ur_tls *tls,
 	cr_assert_str_empty(ur_tls_get_error(tls));
 }
 
-Test(tls_revocation, a_reload_verifies_again)
+Test(tls_revocation, N32_a_reload_verifies_again)
 {
 	struct certs *certs = make_all();
 	struct pair pair;

@@ -39,7 +39,7 @@ static void carry(struct ur_tls *from, struct ur_tls *to, size_t step)
 	cr_assert_arr_eq(in, out, sizeof(in));
 }
 
-Test(tls, any_step_gives_the_same_bytes)
+Test(tls, N06_any_step_gives_the_same_bytes)
 {
 	static const size_t steps[] = {1, 16, 256, 4096, WHOLE};
 	struct certs *certs = certs_new_basic("agent", NULL);
@@ -126,7 +126,7 @@ static bool cut_to_server(struct certs *certs, size_t limit, bool is_client)
 	return is_short;
 }
 
-Test(tls, ends_cleanly_at_each_byte_of_the_handshake, .timeout = 280)
+Test(tls, N10_ends_cleanly_at_each_byte_of_the_handshake, .timeout = 280)
 {
 	struct certs *certs = certs_new_basic("agent", NULL);
 	size_t limit = 0;
