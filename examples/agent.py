@@ -349,11 +349,10 @@ def identity_matches(certificate, name):
 
 
 def is_final(error):
-    """Whether a TLS error is about who we or they are, or what we speak."""
+    """Whether a TLS error is about a certificate or ALPN: section 1."""
     return (isinstance(error, ssl.SSLCertVerificationError)
             or isinstance(error, ssl.SSLError) and re.search(
-                'ALERT.*(CERT|UNKNOWN_CA|ACCESS_DENIED|DECRYPT_ERROR|'
-                'PROTOCOL_VERSION|APPLICATION_PROTOCOL|HANDSHAKE_FAILURE)',
+                'ALERT.*(CERT|UNKNOWN_CA|ACCESS_DENIED|APPLICATION_PROTOCOL)',
                 error.reason or '') is not None)
 
 
@@ -416,6 +415,7 @@ class Agent:
     def _connect(self):
         with interruptible():
             raw = socket.create_connection((self.host, self.port), 10)
+            began = self.clock()
             try:
                 self.socket = self.context.wrap_socket(
                     raw, server_hostname=self.host)
@@ -427,7 +427,7 @@ class Agent:
         if self.socket.selected_alpn_protocol() != ALPN:
             raise Refused(f'the receiver does not speak {ALPN}')
         self.socket.setblocking(False)
-        self.session.connected(self.clock())
+        self.session.connected(began)
 
     def _finished(self):
         return self.input.eof and not self.session.updates

@@ -26,7 +26,7 @@ static const struct {
 } operations[] = {
     {"map", UIDRECV_OP_MAP,
      TAKES_USER | NEEDS_USER | TAKES_LIFETIME | TAKES_TIME | TAKES_SOURCE},
-    {"refresh", UIDRECV_OP_REFRESH, 0},
+    {"refresh", UIDRECV_OP_REFRESH, TAKES_USER | TAKES_LIFETIME},
     {"logout", UIDRECV_OP_LOGOUT, TAKES_USER | TAKES_TIME},
     {"withdraw", UIDRECV_OP_WITHDRAW, 0},
 };

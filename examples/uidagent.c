@@ -362,6 +362,11 @@ int main(int argc, char *argv[])
 	program.options.log_user = &program;
 	result = uidrecv_agent_new(&program.agent, &program.options, error,
 				   sizeof(error));
+	if (result == -EINVAL)
+		cli_die(CLI_USAGE,
+			"--connect %s: write HOST:PORT or [IPV6]:PORT, such as "
+			"firewall.example:5007",
+			program.options.receiver);
 	if (result < 0)
 		cli_die(result == -ENOMEM ? CLI_FAILED : CLI_USAGE, "%s",
 			*error ? error : uidrecv_strerror(result));

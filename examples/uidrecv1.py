@@ -11,6 +11,7 @@ Copy this file into an agent of your own; agent.py shows how to use it.
 import collections
 import dataclasses
 import ipaddress
+import re
 import secrets
 import struct
 
@@ -21,13 +22,15 @@ EARLY_FRAME_MAX = 4096            # before READY
 FRAME_MAX = 65536                 # what we accept after it
 HOLD_RANGE = (3, 300)
 EARLY_HOLD_US = 10_000_000
-RECORDS_MAX = 1024
+RECORDS_MAX, USER_MAX, SOFTWARE_MAX, TEXT_MAX = 1024, 255, 64, 255
+TIME_MAX = 1 << 62
 
 MESSAGES = {
     'HELLO': 1, 'READY': 2, 'UPDATE': 3, 'ACK': 4, 'REJECT': 5,
     'KEEPALIVE': 6, 'BYE': 7, 'RESYNC': 8, 'SNAPSHOT BEGIN': 9,
     'SNAPSHOT END': 10, 'REFRESH ALL': 11, 'TS CONFIG': 12}
 MESSAGE_NAMES = {number: name for name, number in MESSAGES.items()}
+NUMBERED = {'UPDATE', 'ACK', 'REJECT'}    # the serial of all others is 0
 
 # name: (type, form of the value). Forms are struct's; '*' is text to the end.
 TLVS = {
@@ -62,6 +65,11 @@ SCHEMAS = {
     'REFRESH': dict(ADDRESS='m', USER='?', LIFETIME='?'),
     'LOGOUT': dict(ADDRESS='m', USER='?', EVENT_TIME='?', TOKEN='?'),
     'WITHDRAW': dict(ADDRESS='m')}
+
+# What no user may have: controls, what turns or breaks a line, and bytes that
+# are not UTF-8.
+FORBIDDEN = re.compile('[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e'
+                       '\u2066-\u2069\ud800-\udfff]')
 
 REJECT_NAMES = dict(enumerate(
     'MALFORMED UNSUPPORTED ADDRESS-INVALID ADDRESS-NOT-ALLOWED USER-INVALID '
@@ -146,8 +154,6 @@ class FrameReader:
             raise ProtocolError(BAD_FLAGS, f'flags {flags:#x}', header)
         if length > self.limit:
             raise ProtocolError(BAD_LENGTH, f'body of {length} bytes', header)
-        if kind not in MESSAGE_NAMES:
-            raise ProtocolError(BAD_TYPE, f'type {kind}', header)
         if len(self.data) < 16 + length:
             return None
         body = bytes(self.data[16:16 + length])
@@ -190,8 +196,9 @@ def encode_tlv(name, value):
 
 def decode_tlvs(data, schema, malformed, unsupported):
     """Returns [(name, value)]; a name is None where an optional record of a
-    later version stands. Raises what the two functions make of a text."""
-    found, at = [], 0
+    later version stands. Raises what the two functions make of a text; what
+    is unknown counts only if nothing is malformed."""
+    found, unknown, at = [], None, 0
     while at < len(data):
         if at + 4 > len(data):
             raise malformed('half a TLV')
@@ -209,13 +216,15 @@ def decode_tlvs(data, schema, malformed, unsupported):
         elif 'MAP' in schema and 0x24 <= kind & 0x7fff <= 0x2f:
             found.append((None, kind))
         elif kind & 0x8000:
-            raise unsupported(f'unknown TLV {kind:#06x}')
+            unknown = unknown or f'unknown TLV {kind:#06x}'
     counts = collections.Counter(name for name, _ in found)
     for name, mode in schema.items():
         if mode == 'm' and not counts[name]:
             raise malformed(f'{name} is missing')
         if mode != '*' and counts[name] > 1:
             raise malformed(f'{name} stands twice')
+    if unknown:
+        raise unsupported(unknown)
     return found
 
 
@@ -224,6 +233,13 @@ def decode_record(op, data):
     fields = dict(decode_tlvs(data, SCHEMAS[op],
                               lambda text: RecordError(1, text),
                               lambda text: RecordError(2, text)))
+    user = fields.get('USER')
+    if user is not None and (not user or FORBIDDEN.search(user)):
+        raise RecordError(5, 'the user is empty or not clean')
+    if user and len(user.encode()) > USER_MAX:
+        raise RecordError(6, 'the user is too long')
+    if fields.get('LIFETIME') == 0:
+        raise RecordError(8, 'a lifetime of 0')
     return Record(op, fields['ADDRESS'], fields.get('USER'),
                   fields.get('EVENT_TIME'), fields.get('LIFETIME'),
                   fields.get('SOURCE'), fields.get('TOKEN'))
@@ -251,7 +267,9 @@ def encode_message(name, serial=0, records=(), **fields):
 def decode_message(frame):
     """Returns (name, fields). REFUSED is a list; the records of an UPDATE are
     the list `records`."""
-    name = MESSAGE_NAMES[frame.kind]
+    name = MESSAGE_NAMES.get(frame.kind)
+    if name is None:
+        raise ProtocolError(BAD_TYPE, f'type {frame.kind}', frame.header())
     if name not in SCHEMAS:
         raise ProtocolError(BAD_STATE, f'{name} was not announced',
                             frame.header())
@@ -273,7 +291,32 @@ def decode_message(frame):
         raise ProtocolError(BAD_MESSAGE, f'{name} of {count}', frame.header())
     if name == 'HELLO':
         check_role(frame, fields)
+    if frame.serial and name not in NUMBERED:
+        raise ProtocolError(BAD_MESSAGE, f'{name} with a serial',
+                            frame.header())
+    for key, value in fields.items():
+        if key in RANGES and not RANGES[key](value):
+            raise ProtocolError(BAD_MESSAGE, f'{key} out of range',
+                                frame.header())
     return name, fields
+
+
+def is_short(text, limit=TEXT_MAX):
+    return len(text.encode('utf-8', 'surrogateescape')) <= limit
+
+
+# name: whether a value is in its range; of the others any is.
+RANGES = {
+    'VERSIONS': lambda value: 1 <= value[0] <= value[1],
+    'SESSION': bool,
+    'REPLAY': lambda value: 1 <= value[0] <= value[1] + 1,
+    'HOLD_RANGE': lambda value: value[0] <= value[1],
+    'FRAME_MAX': lambda value: EARLY_FRAME_MAX <= value <= 1 << 20,
+    'SOFTWARE': lambda value: is_short(value, SOFTWARE_MAX),
+    'CLOCK': lambda value: max(value) <= TIME_MAX,
+    'VERSION': bool, 'WINDOW': bool,
+    'REFUSED': lambda values: all(is_short(text) for _, _, text in values),
+    'REASON': lambda value: is_short(value[1])}
 
 
 def check_role(frame, fields):
@@ -312,6 +355,7 @@ class Session:
         self.out, self.frame_max = bytearray(), EARLY_FRAME_MAX
 
     def connected(self, now):
+        """To be called with the time at which the connection began."""
         self.reader, self.out = FrameReader(), bytearray()
         self.state, self.reason, self.opened = 'wait-hello', '', False
         self.peer_clock, self.hold_us = (0, now), EARLY_HOLD_US
@@ -340,7 +384,6 @@ class Session:
         self.updates[self.serial] = Update(now, group)
 
     def feed(self, data, now):
-        self.heard = now
         self.reader.feed(data)
         try:
             while self.state != 'closed':
@@ -348,6 +391,8 @@ class Session:
                 if frame is None:
                     break
                 self._receive(frame, now)
+                if self.state == 'open':
+                    self.heard = now      # before it, all has to be in time
         except ProtocolError as error:
             self.bye(error.code, error.text, error.quote)
 
@@ -389,7 +434,7 @@ class Session:
         return now, echo, now - received if echo else 0
 
     def _receive(self, frame, now):
-        name = MESSAGE_NAMES[frame.kind]
+        name = MESSAGE_NAMES.get(frame.kind)
         if frame.version != VERSION and (self.state == 'open'
                                          or name not in ('HELLO', 'BYE')):
             raise ProtocolError(BAD_VERSION, f'version {frame.version}',
@@ -413,8 +458,6 @@ class Session:
         if not low <= VERSION <= high:
             raise ProtocolError(BYE_NO_COMMON_VERSION, 'we speak 1',
                                 frame.header())
-        if not EARLY_FRAME_MAX <= fields['FRAME_MAX'] <= 1 << 20:
-            raise ProtocolError(BAD_MESSAGE, 'FRAME_MAX', frame.header())
         self.peer_clock = (fields['CLOCK'][0], now)
         self.frame_max = min(fields['FRAME_MAX'], FRAME_MAX)
         self._send(encode_message(
@@ -426,7 +469,7 @@ class Session:
 
     def _on_ready(self, frame, fields, now):
         hold, durable = fields['HOLD_TIME'], fields['DURABLE']
-        if (fields['VERSION'] != VERSION or not fields['WINDOW']
+        if (fields['VERSION'] != VERSION
                 or not HOLD_RANGE[0] <= hold <= HOLD_RANGE[1]):
             raise ProtocolError(BAD_MESSAGE, 'READY we cannot keep to',
                                 frame.header())
@@ -439,19 +482,19 @@ class Session:
         self._send_updates(now)
 
     def _on_ack(self, frame, fields, now):
-        if not self.acked <= frame.serial <= self.sent_serial:
+        # Of what was sent on this connection; next is the first that was not.
+        if not self.acked <= frame.serial < self.next:
             raise ProtocolError(BAD_SERIAL, f'ACK {frame.serial}',
                                 frame.header())
         for serial in range(self.acked + 1, frame.serial + 1):
             del self.updates[serial]
         self.acked = frame.serial
-        self.next = max(self.next, self.acked + 1)
         self.report(f'acked {self.acked}')
         self._send_updates(now)
 
     def _on_reject(self, frame, fields, now):
         update = self.updates.get(frame.serial)
-        if update is None or frame.serial > self.sent_serial:
+        if update is None or frame.serial >= self.next:
             raise ProtocolError(BAD_SERIAL, f'REJECT {frame.serial}',
                                 frame.header())
         for index, code, text in fields['REFUSED']:

@@ -19,6 +19,8 @@ static const char help[] =
     "table. Runs in the foreground and logs to stderr.\n"
     "\n"
     "      --store DIR            the store's directory; made if missing\n"
+    "      --store-max-bytes N    the most that a new store may hold; default: "
+    "8 GiB\n"
     "      --table FILE           the table; default: DIR/table\n"
     "      --table-mode MODE      its permissions, octal; default: 0640\n"
     "      --table-group GROUP    its group\n"
@@ -80,6 +82,7 @@ static void add_listener(struct config *config, const char *address)
 
 static const struct option options[] = {
     {"store", required_argument, NULL, 's'},
+    {"store-max-bytes", required_argument, NULL, 'S'},
     {"table", required_argument, NULL, 't'},
     {"table-mode", required_argument, NULL, 'm'},
     {"table-group", required_argument, NULL, 'g'},
@@ -104,6 +107,11 @@ static void parse_options(struct config *config, int argc, char *argv[])
 		switch (option) {
 		case 's':
 			receiver->store_path = optarg;
+			break;
+		case 'S':
+			receiver->store_max_bytes =
+			    cli_need_number("--store-max-bytes", optarg,
+					    1 << 20, UINT64_C(1) << 46);
 			break;
 		case 't':
 			receiver->table_path = optarg;

@@ -55,6 +55,22 @@ static int exit_code(int error)
 	}
 }
 
+/* The list is good, but the store or the table does not take it. */
+static void explain_unusable(const struct program *program, int result,
+			     char *error, size_t error_size)
+{
+	const struct config *config = &program->config;
+	const char *table = config->receiver.table_path;
+
+	snprintf(error, error_size,
+		 "%s cannot be put in force: %s; look at the store %s and the "
+		 "table %s%s",
+		 config->agents_path, uidrecv_strerror(result),
+		 config->receiver.store_path,
+		 table ? table : config->receiver.store_path,
+		 table ? "" : "/table");
+}
+
 static int load_agents(const struct program *program, char *error,
 		       size_t error_size)
 {
@@ -70,9 +86,7 @@ static int load_agents(const struct program *program, char *error,
 	if (result == 0) {
 		result = uidrecv_receiver_set_agents(program->receiver, rights);
 		if (result < 0)
-			snprintf(error, error_size, "%s: %s",
-				 program->config.agents_path,
-				 uidrecv_strerror(result));
+			explain_unusable(program, result, error, error_size);
 	}
 	uidrecv_rights_free(rights);
 	return result;

@@ -196,8 +196,9 @@ static void on_message(struct ur_conn *conn, const struct ur_message *message)
 
 static bool is_final(int error, uint16_t bye)
 {
-	return bye / 100 == 3 || error == UIDRECV_E_CERTIFICATE ||
-	       error == UIDRECV_E_IDENTITY || error == UIDRECV_E_ALPN;
+	return bye >= UIDRECV_BYE_NOT_AUTHORIZED ||
+	       error == UIDRECV_E_CERTIFICATE || error == UIDRECV_E_IDENTITY ||
+	       error == UIDRECV_E_ALPN;
 }
 
 static void on_ended(struct ur_conn *conn, int error)
@@ -217,7 +218,7 @@ static void on_ended(struct ur_conn *conn, int error)
 	agent->conn = NULL;
 	agent->is_open = false;
 	snprintf(event.text, sizeof(event.text), "%s: %s",
-		 conn->peer[0] ? conn->peer : agent->options.receiver,
+		 conn->peer[0] ? conn->peer : agent->receiver,
 		 ur_conn_get_error(conn));
 	if (agent->is_finishing && !agent->outbox.first)
 		return;
@@ -278,8 +279,8 @@ static void tell_failed(struct uidrecv_agent *agent, int error)
 	struct uidrecv_agent_event event = {.type = UIDRECV_AGENT_LOST,
 					    .error = error};
 
-	snprintf(event.text, sizeof(event.text), "%s: %s",
-		 agent->options.receiver, uidrecv_strerror(error));
+	snprintf(event.text, sizeof(event.text), "%s: %s", agent->receiver,
+		 uidrecv_strerror(error));
 	ur_log(&agent->log, UIDRECV_LOG_WARNING, "%s", event.text);
 	ur_agent_tell(agent, &event);
 	back_off(agent);

@@ -43,7 +43,7 @@ struct ur_agent_event {
 
 struct uidrecv_agent {
 	struct uidrecv_agent_options options; /* defaults filled in */
-	char *host, *receiver_name, *software;
+	char *receiver, *host, *receiver_name, *software;
 	uint16_t port;
 	pid_t pid;
 

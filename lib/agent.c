@@ -49,20 +49,18 @@ static int load_options(struct uidrecv_agent *agent,
 static int copy_texts(struct uidrecv_agent *agent)
 {
 	struct uidrecv_agent_options *options = &agent->options;
-	const char *receiver = options->receiver;
+	const char *name = options->receiver_name;
+	const char *software = options->software;
 	char host[HOST_MAX];
 
-	/* The caller's, not ours to free. */
-	options->receiver = NULL;
-	if (ur_listener_split(receiver, host, sizeof(host), &agent->port) < 0)
+	if (ur_listener_split(options->receiver, host, sizeof(host),
+			      &agent->port) < 0)
 		return -EINVAL;
-	options->receiver = strdup(receiver);
+	agent->receiver = strdup(options->receiver);
 	agent->host = strdup(host);
-	agent->receiver_name =
-	    strdup(options->receiver_name ? options->receiver_name : host);
-	agent->software =
-	    strdup(options->software ? options->software : "libuidrecv");
-	if (!options->receiver || !agent->host || !agent->receiver_name ||
+	agent->receiver_name = strdup(name ? name : host);
+	agent->software = strdup(software ? software : "libuidrecv");
+	if (!agent->receiver || !agent->host || !agent->receiver_name ||
 	    !agent->software)
 		return -ENOMEM;
 	return 0;
@@ -117,10 +115,14 @@ int uidrecv_agent_new(struct uidrecv_agent **ret_agent,
 	agent->backoff_us = 500000;
 	agent->retry_timer.expired = ur_agent_on_retry;
 	ret = load_options(agent, options);
-	if (!ret)
+	if (!ret) {
 		ret = copy_texts(agent);
-	else
-		agent->options.receiver = NULL;
+		if (ret == -EINVAL && error && error_size)
+			snprintf(error, error_size,
+				 "the receiver \"%s\" is not HOST:PORT or "
+				 "[IPV6]:PORT",
+				 options->receiver);
+	}
 	agent->log = (struct ur_log){.fn = agent->options.log,
 				     .user = agent->options.log_user};
 	agent->outbox.batch_max = agent->options.batch_max;
@@ -163,7 +165,7 @@ void uidrecv_agent_free(struct uidrecv_agent *agent)
 	free(agent->host);
 	free(agent->receiver_name);
 	free(agent->software);
-	free((void *)(uintptr_t)agent->options.receiver);
+	free(agent->receiver);
 	free(agent);
 }
 

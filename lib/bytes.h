@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Big-endian numbers as bytes of the store. Reading past the end is sticky. */
+/*
+ * Numbers as bytes of the store, big-endian. Reading past the end is sticky.
+ * Inline, for they are on the path of every record.
+ */
 #ifndef UR_BYTES_H
 #define UR_BYTES_H
 
@@ -92,6 +95,31 @@ static inline uint32_t ur_bytes_u32(struct ur_bytes *bytes)
 static inline uint64_t ur_bytes_u64(struct ur_bytes *bytes)
 {
 	return ur_bytes_number(bytes, 8);
+}
+
+/* Numbers of the machine's own byte order, at any place. */
+static inline uint16_t ur_bytes_host_u16(const uint8_t *at)
+{
+	uint16_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return value;
+}
+
+static inline uint32_t ur_bytes_host_u32(const uint8_t *at)
+{
+	uint32_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return value;
+}
+
+static inline uint64_t ur_bytes_host_u64(const uint8_t *at)
+{
+	uint64_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return value;
 }
 
 #endif

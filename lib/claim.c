@@ -167,6 +167,12 @@ static int apply_map(struct ur_cell *cell, struct ur_claim *stated,
 		stated->event_raw_us = former->event_raw_us;
 		if (stated->deadline_us < former->deadline_us)
 			stated->deadline_us = former->deadline_us;
+		if (!stated->has_token) {
+			stated->has_token = former->has_token;
+			stated->token = former->token;
+		}
+		if (stated->source == UIDRECV_SOURCE_UNKNOWN)
+			stated->source = former->source;
 	} else if (is_living && former->epoch == stated->epoch &&
 		   former->event_us > stated->event_us) {
 		return 0;

@@ -8,22 +8,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "conn.h"
-
-#define CHUNK 16384
-
-/* What one connection may take of one dispatch, so that all get their turn. */
-#define READS_MAX 16
-
-/* Plain bytes that TLS holds encrypted; the rest waits in the session. */
-#define CIPHER_MAX 65536
+#include "conn-private.h"
 
 #define LINGER_US UINT64_C(2000000)
-
-static uint64_t now_us(const struct ur_conn *conn)
-{
-	return conn->options.loop->now_us;
-}
 
 static void name_peer(struct ur_conn *conn)
 {
@@ -55,7 +42,7 @@ static void name_peer(struct ur_conn *conn)
 }
 
 /* The session's or the handshake's deadline, or the end of lingering. */
-static void set_timer(struct ur_conn *conn)
+void ur_conn_set_timer(struct ur_conn *conn)
 {
 	uint64_t at_us;
 
@@ -73,7 +60,7 @@ static void set_timer(struct ur_conn *conn)
 	ur_loop_set_timer(conn->options.loop, &conn->timer, at_us);
 }
 
-static void set_events(struct ur_conn *conn, bool wants_write)
+void ur_conn_set_events(struct ur_conn *conn, bool wants_write)
 {
 	uint32_t events = 0;
 
@@ -100,7 +87,7 @@ static void destroy(struct ur_conn *conn)
 		/* Whoever pumps will see that there is nothing left to do. */
 		conn->begun_us = 0;
 		conn->state = UR_CONN_LINGERING;
-		set_timer(conn);
+		ur_conn_set_timer(conn);
 		return;
 	}
 	conn->options.ops->gone(conn);
@@ -119,229 +106,23 @@ static void destroy(struct ur_conn *conn)
 }
 
 /* Ends it; what is queued still goes out. */
-static void finish(struct ur_conn *conn, int error)
+void ur_conn_finish(struct ur_conn *conn, int error)
 {
 	if (conn->state >= UR_CONN_FLUSHING)
 		return;
 	conn->error = error;
 	conn->state = UR_CONN_FLUSHING;
-	conn->begun_us = now_us(conn);
+	conn->begun_us = ur_conn_now_us(conn);
 	tell_ended(conn);
 }
 
 /* The socket is dead: nothing can be sent any more. */
-static void drop(struct ur_conn *conn, int error)
+void ur_conn_drop(struct ur_conn *conn, int error)
 {
-	finish(conn, error);
+	ur_conn_finish(conn, error);
 	conn->state = UR_CONN_LINGERING;
 	conn->begun_us = 0;
-	set_timer(conn);
-}
-
-/* Moves plain bytes of the session into TLS, as far as it should hold them. */
-static void encrypt(struct ur_conn *conn)
-{
-	const uint8_t *plain, *cipher;
-	size_t size;
-	int error;
-
-	if (!conn->session.state)
-		return;
-	while (ur_tls_send(conn->tls, &cipher) < CIPHER_MAX) {
-		size = ur_session_send(&conn->session, &plain);
-		if (conn->session.out.failed)
-			conn->send_error = -ENOMEM;
-		if (!size)
-			break;
-		if (size > CHUNK)
-			size = CHUNK;
-		error = ur_tls_write(conn->tls, plain, size);
-		if (error) {
-			conn->send_error = error;
-			break;
-		}
-		ur_session_sent(&conn->session, size);
-	}
-}
-
-/* 1 all is out, 0 the kernel takes no more now, <0 the socket is dead. */
-static int send_cipher(struct ur_conn *conn)
-{
-	const uint8_t *cipher;
-	size_t size;
-	ssize_t sent;
-
-	for (;;) {
-		encrypt(conn);
-		size = ur_tls_send(conn->tls, &cipher);
-		if (!size)
-			return 1;
-		sent = send(conn->watch.fd, cipher, size,
-			    MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (sent > 0) {
-			ur_tls_sent(conn->tls, (size_t)sent);
-			continue;
-		}
-		if (sent < 0 && errno == EINTR)
-			continue;
-		if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			return 0;
-		return sent < 0 ? -errno : -EPIPE;
-	}
-}
-
-void ur_conn_flush(struct ur_conn *conn)
-{
-	int ret;
-
-	if (conn->state == UR_CONN_CONNECTING ||
-	    conn->state == UR_CONN_LINGERING)
-		return;
-	ret = send_cipher(conn);
-	if (ret < 0) {
-		drop(conn, ret);
-		return;
-	}
-	if (conn->send_error)
-		finish(conn, conn->send_error);
-	if (ret == 1 && conn->state == UR_CONN_FLUSHING) {
-		/* close_notify once, then our half is done. */
-		ur_tls_shutdown(conn->tls);
-		(void)!send_cipher(conn);
-		shutdown(conn->watch.fd, SHUT_WR);
-		conn->state = UR_CONN_LINGERING;
-		if (conn->is_at_end)
-			conn->begun_us = 0;
-	}
-	set_events(conn, ret == 0);
-	set_timer(conn);
-}
-
-static void begin_session(struct ur_conn *conn)
-{
-	uint64_t spent = now_us(conn) - conn->begun_us;
-	struct ur_session_options *options = &conn->options.session;
-	int bye = conn->options.ops->authenticated(conn);
-
-	if (bye < 0) {
-		finish(conn, bye);
-		return;
-	}
-	options->handshake_us = conn->options.handshake_us > spent
-				    ? conn->options.handshake_us - spent
-				    : 0;
-	ur_session_init(&conn->session, options, now_us(conn));
-	conn->state = UR_CONN_SESSION;
-	if (bye > 0)
-		ur_conn_bye(conn, (uint16_t)bye, NULL);
-}
-
-/* Hands out what the session has. 0, or the error that ended it. */
-static int take_messages(struct ur_conn *conn)
-{
-	struct ur_message message;
-	int ret;
-
-	while (!conn->is_paused && conn->state == UR_CONN_SESSION) {
-		ret = ur_session_next(&conn->session, now_us(conn), &message);
-		if (ret <= 0)
-			return ret;
-		conn->options.ops->message(conn, &message);
-	}
-	return 0;
-}
-
-/* Decrypts and hands out all that has arrived. */
-static int take_plain(struct ur_conn *conn)
-{
-	uint8_t plain[CHUNK];
-	int size, ret;
-
-	while (!conn->is_paused && conn->state == UR_CONN_SESSION) {
-		ret = take_messages(conn);
-		if (ret < 0)
-			return ret;
-		if (conn->is_paused || conn->state != UR_CONN_SESSION)
-			break;
-		size = ur_tls_next(conn->tls, plain, sizeof(plain));
-		if (size <= 0)
-			return size;
-		ret = ur_session_feed(&conn->session, plain, (size_t)size);
-		if (ret < 0)
-			return ret;
-	}
-	return 0;
-}
-
-/* Goes on with what TLS holds. 0, or the error that ends the connection. */
-static int take_cipher(struct ur_conn *conn)
-{
-	int ret;
-
-	if (conn->state == UR_CONN_HANDSHAKE) {
-		ret = ur_tls_handshake(conn->tls);
-		if (ret <= 0)
-			return ret;
-		begin_session(conn);
-	}
-	return take_plain(conn);
-}
-
-/* 1 something came, 0 nothing now, <0 the end. */
-static int receive(struct ur_conn *conn)
-{
-	uint8_t cipher[CHUNK];
-	ssize_t size =
-	    recv(conn->watch.fd, cipher, sizeof(cipher), MSG_DONTWAIT);
-
-	if (size == 0) {
-		conn->is_at_end = true;
-		ur_tls_feed_end(conn->tls);
-		return UIDRECV_E_CLOSED;
-	}
-	if (size < 0) {
-		if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
-			return 0;
-		return -errno;
-	}
-	if (conn->state >= UR_CONN_FLUSHING)
-		return 1;
-	if (ur_tls_feed(conn->tls, cipher, (size_t)size) < 0)
-		return -ENOMEM;
-	return 1;
-}
-
-/* Reads, decrypts, hands out, until there is no more or it is enough. */
-static void pump(struct ur_conn *conn)
-{
-	int ret = 0;
-
-	conn->is_pumping = true;
-	/* Nothing may be left in TLS: no event would tell of it. */
-	for (int i = 0;; i++) {
-		if (conn->state < UR_CONN_FLUSHING) {
-			ret = take_cipher(conn);
-			if (ret < 0) {
-				finish(conn, ret);
-				break;
-			}
-		}
-		if (i == READS_MAX ||
-		    (conn->is_paused && conn->state < UR_CONN_FLUSHING))
-			break;
-		ret = receive(conn);
-		if (ret <= 0)
-			break;
-	}
-	conn->is_pumping = false;
-	if (ret == -ECONNRESET || ret == -EPIPE || ret == -ETIMEDOUT ||
-	    (ret < 0 && conn->state == UR_CONN_LINGERING)) {
-		drop(conn, ret);
-		return;
-	}
-	if (ret < 0)
-		finish(conn, ret);
-	ur_conn_flush(conn);
+	ur_conn_set_timer(conn);
 }
 
 static void connected(struct ur_conn *conn)
@@ -351,13 +132,13 @@ static void connected(struct ur_conn *conn)
 
 	getsockopt(conn->watch.fd, SOL_SOCKET, SO_ERROR, &error, &size);
 	if (error) {
-		drop(conn, -error);
+		ur_conn_drop(conn, -error);
 		return;
 	}
 	conn->state = UR_CONN_HANDSHAKE;
 	name_peer(conn);
-	set_events(conn, false);
-	pump(conn);
+	ur_conn_set_events(conn, false);
+	ur_conn_pump(conn);
 }
 
 static void on_ready(struct ur_watch *watch, uint32_t events)
@@ -373,11 +154,11 @@ static void on_ready(struct ur_watch *watch, uint32_t events)
 	if ((events & UR_LOOP_READ) && conn->is_paused &&
 	    conn->state < UR_CONN_FLUSHING && !(watch->events & UR_LOOP_READ)) {
 		/* Only errors are reported when nothing is asked for. */
-		drop(conn, -ECONNRESET);
+		ur_conn_drop(conn, -ECONNRESET);
 		return;
 	}
 	if (events & UR_LOOP_READ)
-		pump(conn);
+		ur_conn_pump(conn);
 	else
 		ur_conn_flush(conn);
 }
@@ -392,14 +173,14 @@ static void on_timer(struct ur_timer *timer)
 	case UR_CONN_SESSION:
 		/* One dispatch need not have got round to this socket. */
 		if (conn->is_paused)
-			ur_session_heard(&conn->session, now_us(conn));
+			ur_session_heard(&conn->session, ur_conn_now_us(conn));
 		else
-			pump(conn);
+			ur_conn_pump(conn);
 		if (conn->state != UR_CONN_SESSION)
 			break;
-		ret = ur_session_tick(&conn->session, now_us(conn));
+		ret = ur_session_tick(&conn->session, ur_conn_now_us(conn));
 		if (ret < 0)
-			finish(conn, ret);
+			ur_conn_finish(conn, ret);
 		ur_conn_flush(conn);
 		break;
 	case UR_CONN_FLUSHING:
@@ -407,7 +188,7 @@ static void on_timer(struct ur_timer *timer)
 		destroy(conn);
 		break;
 	default:
-		drop(conn, -ETIMEDOUT);
+		ur_conn_drop(conn, -ETIMEDOUT);
 	}
 }
 
@@ -447,7 +228,7 @@ int ur_conn_new(struct ur_conn **ret_conn, int fd, struct ur_conn **list,
 	if (conn->next)
 		conn->next->link = &conn->next;
 	*list = conn;
-	set_timer(conn);
+	ur_conn_set_timer(conn);
 	*ret_conn = conn;
 	return 0;
 
@@ -464,7 +245,7 @@ fail_conn:
 
 void ur_conn_free(struct ur_conn *conn)
 {
-	finish(conn, UIDRECV_E_CLOSED);
+	ur_conn_finish(conn, UIDRECV_E_CLOSED);
 	destroy(conn);
 }
 
@@ -473,8 +254,9 @@ void ur_conn_bye(struct ur_conn *conn, uint16_t code, const char *text)
 	if (conn->state >= UR_CONN_FLUSHING)
 		return;
 	if (conn->session.state)
-		ur_session_bye(&conn->session, code, text, now_us(conn));
-	finish(conn, UIDRECV_E_CLOSED);
+		ur_session_bye(&conn->session, code, text,
+			       ur_conn_now_us(conn));
+	ur_conn_finish(conn, UIDRECV_E_CLOSED);
 	if (!conn->is_pumping)
 		ur_conn_flush(conn);
 }
@@ -492,8 +274,8 @@ void ur_conn_resume(struct ur_conn *conn)
 		return;
 	conn->is_paused = false;
 	if (conn->session.state)
-		ur_session_heard(&conn->session, now_us(conn));
-	pump(conn);
+		ur_session_heard(&conn->session, ur_conn_now_us(conn));
+	ur_conn_pump(conn);
 }
 
 size_t ur_conn_queued(const struct ur_conn *conn)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One connection: a socket, TLS on it, and a session in that. The only file
- * that calls recv and send.
+ * One connection: a socket, TLS on it, and a session in that. Only conn*.c
+ * call recv and send.
  *
  * The owner hears of it through its ops, from within the loop. A connection
  * that has ended lingers until its last words are with the peer, and then frees

@@ -171,6 +171,7 @@ bool ur_update_add(struct ur_update_writer *writer,
 		   const struct uidrecv_record *record)
 {
 	struct ur_buf *buf = writer->buf;
+	size_t size = buf->size;
 
 	if (buf->failed || writer->count >= UR_RECORDS_MAX ||
 	    buf->size - writer->begun - UR_FRAME_HEADER +
@@ -178,8 +179,12 @@ bool ur_update_add(struct ur_update_writer *writer,
 		writer->body_max)
 		return false;
 	ur_record_encode(buf, record);
+	if (buf->failed) {
+		ur_buf_truncate(buf, size);
+		return false;
+	}
 	writer->count++;
-	return !buf->failed;
+	return true;
 }
 
 void ur_update_end(struct ur_update_writer *writer)

@@ -9,6 +9,7 @@
 #include <uidrecv/record.h>
 
 #include "frame.h"
+#include "refusal.h"
 
 enum ur_message_type {
 	UR_HELLO = 0x01,
@@ -157,10 +158,6 @@ void ur_bye_encode(struct ur_buf *buf, uint16_t code, const char *text,
  * REJECT, with the texts of the codes; cut into frames of body_max bytes, none
  * if there is no refusal.
  */
-struct ur_refusal {
-	uint32_t index;
-	uint16_t code;
-};
 void ur_reject_encode(struct ur_buf *buf, uint64_t serial,
 		      const struct ur_refusal *refusals, size_t count,
 		      uint32_t body_max);
@@ -168,8 +165,8 @@ void ur_reject_encode(struct ur_buf *buf, uint64_t serial,
 /*
  * UPDATE: begin, 1 to UR_RECORDS_MAX records, end. ur_update_add() returns
  * false, and adds nothing, if the frame would get longer than body_max or hold
- * too many records, or if buf has failed. ur_frame_begin() says what holds of
- * buf in between.
+ * too many records, or if buf has no room or had failed before: the records
+ * that are there stay good. ur_frame_begin() says what holds of buf in between.
  */
 struct ur_update_writer {
 	struct ur_buf *buf;

@@ -26,7 +26,7 @@ int ur_place_open(struct ur_place *place, const char *path)
 	if (fd < 0)
 		return -errno;
 	place->dir_fd = fd;
-	strcpy(place->name, name);
+	memcpy(place->name, name, strlen(name) + 1);
 	return 0;
 }
 

@@ -69,12 +69,15 @@ void ur_receiver_on_second(struct ur_timer *timer);
 void ur_receiver_on_retry(struct ur_timer *timer);
 void ur_receiver_close_listeners(struct uidrecv_receiver *receiver);
 
+/* receiver-accept.c */
+
+void ur_receiver_accepted(struct ur_listener *listener, int fd);
+void ur_receiver_accept_failed(struct ur_listener *listener, int error);
+
 /* receiver-session.c */
 
 extern const struct ur_conn_ops ur_receiver_conn_ops;
 
-void ur_receiver_accepted(struct ur_listener *listener, int fd);
-void ur_receiver_accept_failed(struct ur_listener *listener, int error);
 void ur_receiver_completed(void *owner, const struct ur_batch *batch,
 			   const struct ur_refusal *refusals);
 void ur_receiver_pause_all(struct uidrecv_receiver *receiver);

@@ -14,116 +14,9 @@
 /* Answers that a peer does not read. */
 #define UNREAD_MAX (1u << 20)
 
-#define WINDOW 256
-
 static struct uidrecv_receiver *get_receiver(const struct ur_conn *conn)
 {
 	return conn->options.owner;
-}
-
-static uint64_t count_same_source(const struct uidrecv_receiver *receiver,
-				  struct uidrecv_address address)
-{
-	uint64_t count = 0;
-
-	for (const struct ur_conn *conn = receiver->conns; conn;
-	     conn = conn->next)
-		count += conn->peer_address.hi == address.hi &&
-			 conn->peer_address.lo == address.lo;
-	return count;
-}
-
-static bool is_in_handshake(const struct ur_conn *conn)
-{
-	return conn->state < UR_CONN_FLUSHING &&
-	       (conn->state != UR_CONN_SESSION ||
-		conn->session.state < UR_SESSION_OPEN);
-}
-
-/* The oldest that is not open yet gives way: most likely it never will be. */
-static void drop_oldest_handshake(struct uidrecv_receiver *receiver)
-{
-	struct ur_conn *oldest = NULL;
-
-	for (struct ur_conn *conn = receiver->conns; conn; conn = conn->next)
-		if (is_in_handshake(conn))
-			oldest = conn;
-	if (!oldest)
-		return;
-	receiver->stats.refused_limit++;
-	ur_log_peer(&receiver->log, UIDRECV_LOG_WARNING, receiver->loop.now_us,
-		    "%s: dropped, too many handshakes at once", oldest->peer);
-	ur_conn_free(oldest);
-}
-
-static struct ur_session_options make_session_options(
-    const struct uidrecv_receiver *receiver)
-{
-	const struct uidrecv_receiver_options *options = &receiver->options;
-
-	return (struct ur_session_options){
-	    .role = UR_SINK,
-	    .hold_min_s = (uint16_t)options->hold_min_s,
-	    .hold_max_s = (uint16_t)options->hold_max_s,
-	    .frame_max = options->frame_max,
-	    .clock_base_us = ur_store_get_base_us(receiver->store),
-	    .software = "libuidrecv",
-	    .window = WINDOW,
-	};
-}
-
-void ur_receiver_accepted(struct ur_listener *listener, int fd)
-{
-	struct uidrecv_receiver *receiver = listener->owner;
-	struct ur_conn_options options = {
-	    .loop = &receiver->loop,
-	    .context = receiver->tls,
-	    .ops = &ur_receiver_conn_ops,
-	    .owner = receiver,
-	    .session = make_session_options(receiver),
-	    .handshake_us = receiver->options.handshake_ms * UINT64_C(1000),
-	};
-	struct ur_conn *conn;
-	int error;
-
-	receiver->stats.accepted++;
-	if (receiver->stats.connections >= receiver->options.connections_max) {
-		receiver->stats.refused_limit++;
-		close(fd);
-		return;
-	}
-	if (receiver->handshakes >= receiver->options.handshakes_max)
-		drop_oldest_handshake(receiver);
-	error = ur_conn_new(&conn, fd, &receiver->conns, &options);
-	if (error) {
-		ur_log(&receiver->log, UIDRECV_LOG_ERROR,
-		       "a connection was not taken: %s",
-		       uidrecv_strerror(error));
-		return;
-	}
-	receiver->stats.connections++;
-	receiver->handshakes++;
-	if (count_same_source(receiver, conn->peer_address) >
-	    receiver->options.per_source_max) {
-		receiver->stats.refused_limit++;
-		ur_log_peer(&receiver->log, UIDRECV_LOG_WARNING,
-			    receiver->loop.now_us,
-			    "%s: refused, too many connections of one address",
-			    conn->peer);
-		ur_conn_free(conn);
-		return;
-	}
-	if (receiver->is_blocked)
-		ur_conn_pause(conn);
-}
-
-void ur_receiver_accept_failed(struct ur_listener *listener, int error)
-{
-	struct uidrecv_receiver *receiver = listener->owner;
-
-	ur_log_peer(&receiver->log, UIDRECV_LOG_ERROR, receiver->loop.now_us,
-		    "no connection can be accepted for the moment: %s",
-		    uidrecv_strerror(error));
 }
 
 static int on_authenticated(struct ur_conn *conn)
@@ -279,18 +172,23 @@ static void on_hello(struct ur_conn *conn, const struct ur_hello *hello)
 	       (unsigned long long)row->durable);
 }
 
-struct resent {
-	struct ur_conn *conn;
-	uint64_t serial;
-};
-
-static void resend_reject(void *user, uint32_t index, uint16_t code)
+/* The agent has not heard what became of a serial that is durable. */
+static void answer_again(struct ur_conn *conn, uint64_t serial)
 {
-	const struct resent *resent = user;
-	struct ur_refusal refusal = {.index = index, .code = code};
+	struct uidrecv_receiver *receiver = get_receiver(conn);
+	const struct ur_peer *peer = conn->agent;
+	struct ur_refusal refusals[UR_REFUSALS_MAX];
+	size_t count;
 
-	ur_session_reject(&resent->conn->session, resent->serial, &refusal, 1,
-			  resent->conn->options.loop->now_us);
+	receiver->stats.duplicates++;
+	if (ur_store_get_rejects(receiver->store, peer->id, serial, refusals,
+				 &count) < 0) {
+		ur_conn_bye(conn, UIDRECV_BYE_STORE_FAILED, NULL);
+		return;
+	}
+	ur_session_reject(&conn->session, serial, refusals, count,
+			  receiver->loop.now_us);
+	ur_session_ack(&conn->session, serial, receiver->loop.now_us);
 }
 
 static void on_update(struct ur_conn *conn, const struct ur_message *message)
@@ -310,14 +208,7 @@ static void on_update(struct ur_conn *conn, const struct ur_message *message)
 	};
 
 	if (message->serial <= conn->session.durable) {
-		struct resent resent = {conn, message->serial};
-
-		receiver->stats.duplicates++;
-		(void)ur_store_each_reject(receiver->store, peer->id,
-					   message->serial, resend_reject,
-					   &resent);
-		ur_session_ack(&conn->session, message->serial,
-			       receiver->loop.now_us);
+		answer_again(conn, message->serial);
 	} else if (ur_round_submit(&receiver->round, &batch,
 				   message->update.body,
 				   message->update.body_size) < 0) {

@@ -105,17 +105,6 @@ static int apply_record(struct ur_round *round, const struct ur_batch *batch,
 			      right->mappings_max, &statement, now_us);
 }
 
-static int refuse(struct ur_round *round, const struct ur_batch *batch,
-		  uint32_t index, uint16_t code)
-{
-	int error = add_refusal(round, index, code);
-
-	if (error || !batch->serial)
-		return error;
-	return ur_store_put_reject(round->store, batch->peer->id, batch->serial,
-				   index, code);
-}
-
 static int apply_records(struct ur_round *round, struct ur_batch *batch,
 			 uint64_t now_us)
 {
@@ -131,8 +120,7 @@ static int apply_records(struct ur_round *round, struct ur_batch *batch,
 				: apply_record(round, batch, &record, now_us);
 		if (ret > 0) {
 			round->rejected++;
-			ret =
-			    refuse(round, batch, records.index, (uint16_t)ret);
+			ret = add_refusal(round, records.index, (uint16_t)ret);
 		} else if (!ret) {
 			round->accepted++;
 		}
@@ -149,8 +137,12 @@ static int apply_batch(struct ur_round *round, struct ur_batch *batch,
 	struct ur_agent_row row;
 	int error = apply_records(round, batch, now_us);
 
-	/* One row per agent and round is enough: the one with the last serial.
-	 */
+	if (!error && batch->serial && batch->refusals_count)
+		error = ur_store_put_rejects(
+		    round->store, batch->peer->id, batch->serial,
+		    round->refusals + batch->refusals_start,
+		    batch->refusals_count);
+	/* One row an agent is enough: the one with the last serial. */
 	if (error || !batch->serial || batch->peer->newest != batch)
 		return error;
 	if (batch->acked > batch->peer->dropped) {
@@ -191,7 +183,7 @@ int ur_round_publish(struct ur_round *round, uint64_t now_us)
 {
 	struct ur_change change;
 
-	while (ur_store_next_change(round->store, &change)) {
+	while (ur_store_next_change(round->store, &change) == 1) {
 		struct ur_table_answer answer = {
 		    .address = change.address,
 		    .deadline_us = change.deadline_us,

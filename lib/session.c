@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "session.h"
+#include "session-private.h"
 
 /* A peer that does not read is paused by the owner long before this. */
 #define OUT_LIMIT (16u << 20)
@@ -27,14 +27,7 @@ static struct ur_clock_echo make_clock(const struct ur_session *session,
 	return clock;
 }
 
-static void note_clock(struct ur_session *session,
-		       const struct ur_clock_echo *clock, uint64_t now_us)
-{
-	session->peer_clock_us = clock->now_us;
-	session->peer_clock_at_us = now_us;
-}
-
-static void queue_hello(struct ur_session *session, uint64_t now_us)
+void ur_session_queue_hello(struct ur_session *session, uint64_t now_us)
 {
 	const struct ur_session_options *options = &session->options;
 	struct ur_hello hello = {
@@ -67,14 +60,13 @@ void ur_session_init(struct ur_session *session,
 	    .sent_us = now_us,
 	    .acked = options->acked,
 	    .acked_reported = options->acked,
-	    .peer_version_max = UR_PROTOCOL_VERSION,
 	};
 	if (!session->options.software)
 		session->options.software = "";
 	ur_framer_init(&session->framer, UR_FRAME_BODY_MIN);
 	ur_buf_init(&session->out, OUT_LIMIT);
 	if (options->role == UR_SINK)
-		queue_hello(session, now_us);
+		ur_session_queue_hello(session, now_us);
 }
 
 void ur_session_done(struct ur_session *session)
@@ -96,8 +88,8 @@ static void close_with(struct ur_session *session, int error, uint16_t code,
 	session->sent_us = now_us;
 }
 
-static int refuse(struct ur_session *session, const struct ur_frame *frame,
-		  int error, uint16_t code, uint64_t now_us)
+int ur_session_refuse(struct ur_session *session, const struct ur_frame *frame,
+		      int error, uint16_t code, uint64_t now_us)
 {
 	close_with(session, error, code, NULL, frame->header, now_us);
 	return session->error;
@@ -124,53 +116,7 @@ int ur_session_feed(struct ur_session *session, const void *bytes, size_t size)
 	return error == -ENOMEM ? error : 0;
 }
 
-/* The agreed hold time in seconds, or 0 if there is none. */
-static uint16_t agree_hold(const struct ur_session *session,
-			   const struct ur_hello *hello)
-{
-	uint16_t max = session->options.hold_max_s < hello->hold_max_s
-			   ? session->options.hold_max_s
-			   : hello->hold_max_s;
-
-	if (max < session->options.hold_min_s || max < hello->hold_min_s)
-		return 0;
-	return max;
-}
-
-static int on_hello(struct ur_session *session, const struct ur_frame *frame,
-		    const struct ur_hello *hello, uint64_t now_us)
-{
-	bool is_sink = session->options.role == UR_SINK;
-	uint16_t hold_s = agree_hold(session, hello);
-
-	if (hello->role == session->options.role)
-		return refuse(session, frame, UIDRECV_E_STATE,
-			      UIDRECV_BYE_SAME_ROLE, now_us);
-	if (hello->version_min > UR_PROTOCOL_VERSION ||
-	    hello->version_max < UR_PROTOCOL_VERSION)
-		return refuse(session, frame, UIDRECV_E_VERSION,
-			      UIDRECV_BYE_NO_COMMON_VERSION, now_us);
-	/* The source hears in READY what the sink has chosen. */
-	if (is_sink && !hold_s)
-		return refuse(session, frame, UIDRECV_E_HOLD,
-			      UIDRECV_BYE_NO_COMMON_HOLD_TIME, now_us);
-
-	note_clock(session, &hello->clock, now_us);
-	session->peer_frame_max = hello->frame_max;
-	session->peer_version_max = hello->version_max;
-	if (!is_sink) {
-		queue_hello(session, now_us);
-		session->state = UR_SESSION_WAIT_READY;
-		return 0;
-	}
-	session->hold_us = hold_s * SECOND_US;
-	session->acked = hello->acked;
-	session->peer_replay_first = hello->replay_first;
-	session->state = UR_SESSION_DECIDING;
-	return 1;
-}
-
-static void open_session(struct ur_session *session)
+void ur_session_open(struct ur_session *session)
 {
 	session->state = UR_SESSION_OPEN;
 	ur_framer_set_limit(&session->framer, session->options.frame_max);
@@ -190,147 +136,10 @@ void ur_session_accept(struct ur_session *session, uint64_t durable,
 		return;
 	session->durable = durable;
 	session->window = session->options.window;
-	open_session(session);
+	ur_session_open(session);
 	ur_ready_encode(&session->out, &ready);
 	session->sent_us = now_us;
 	session->heard_us = now_us;
-}
-
-static int on_ready(struct ur_session *session, const struct ur_frame *frame,
-		    const struct ur_ready *ready, uint64_t now_us)
-{
-	if (ready->version != UR_PROTOCOL_VERSION)
-		return refuse(session, frame, UIDRECV_E_VERSION,
-			      UIDRECV_BYE_NO_COMMON_VERSION, now_us);
-	if (ready->hold_time_s < session->options.hold_min_s ||
-	    ready->hold_time_s > session->options.hold_max_s)
-		return refuse(session, frame, UIDRECV_E_HOLD,
-			      UIDRECV_BYE_NO_COMMON_HOLD_TIME, now_us);
-	if (ready->durable > session->options.replay_last || !ready->window)
-		return refuse(session, frame, UIDRECV_E_SERIAL,
-			      UIDRECV_BYE_BAD_SERIAL, now_us);
-	session->hold_us = ready->hold_time_s * SECOND_US;
-	session->durable = ready->durable;
-	session->window = ready->window;
-	session->serial = session->options.acked;
-	open_session(session);
-	return 1;
-}
-
-/* Is this the serial that may come now? */
-static bool serial_is_next(const struct ur_session *session, uint64_t serial)
-{
-	uint64_t first = session->peer_replay_first;
-
-	if (session->serial)
-		return serial == session->serial + 1;
-	if (first > session->durable + 1)
-		return serial == first;
-	return serial >= first && serial <= session->durable + 1;
-}
-
-static void note_acked(struct ur_session *session, uint64_t acked)
-{
-	if (acked > session->acked)
-		session->acked = acked;
-}
-
-static int on_update(struct ur_session *session, const struct ur_frame *frame,
-		     const struct ur_message *message, uint64_t now_us)
-{
-	const struct ur_update *update = &message->update;
-
-	if (!message->serial || !serial_is_next(session, message->serial))
-		return refuse(session, frame, UIDRECV_E_SERIAL,
-			      UIDRECV_BYE_BAD_SERIAL, now_us);
-	if (update->has_acked)
-		note_acked(session, update->acked);
-	if (message->serial > session->acked &&
-	    message->serial - session->acked > session->window)
-		return refuse(session, frame, UIDRECV_E_WINDOW,
-			      UIDRECV_BYE_WINDOW, now_us);
-	session->serial = message->serial;
-	return 1;
-}
-
-/* ACK and REJECT at a source: they must be about what was sent. */
-static int on_answer(struct ur_session *session, const struct ur_frame *frame,
-		     const struct ur_message *message, uint64_t now_us)
-{
-	bool is_ack = message->type == UR_ACK;
-
-	if (message->serial > session->serial ||
-	    message->serial < session->acked ||
-	    (!is_ack && message->serial == session->acked))
-		return refuse(session, frame, UIDRECV_E_SERIAL,
-			      UIDRECV_BYE_BAD_SERIAL, now_us);
-	if (is_ack)
-		session->acked = message->serial;
-	return 1;
-}
-
-static int on_keepalive(struct ur_session *session,
-			const struct ur_frame *frame,
-			const struct ur_keepalive *keepalive, uint64_t now_us)
-{
-	bool from_source = session->options.role == UR_SINK;
-
-	if (keepalive->has_acked != from_source)
-		return refuse(session, frame, UIDRECV_E_MESSAGE,
-			      UIDRECV_BYE_BAD_MESSAGE, now_us);
-	note_clock(session, &keepalive->clock, now_us);
-	if (from_source)
-		note_acked(session, keepalive->acked);
-	return from_source;
-}
-
-static int on_bye(struct ur_session *session, const struct ur_bye *bye)
-{
-	session->bye_received = bye->code;
-	session->state = UR_SESSION_CLOSED;
-	session->error = UIDRECV_E_BYE;
-	return 1;
-}
-
-/*
- * The state tables of doc/protocol.md section 9. Returns 1 if the owner is to
- * see the message, 0 if not, or the sticky error.
- */
-static int run_fsm(struct ur_session *session, const struct ur_frame *frame,
-		   const struct ur_message *message, uint64_t now_us)
-{
-	bool is_sink = session->options.role == UR_SINK;
-
-	if (message->type == UR_BYE)
-		return on_bye(session, &message->bye);
-
-	switch (session->state) {
-	case UR_SESSION_WAIT_HELLO:
-		if (message->type == UR_HELLO)
-			return on_hello(session, frame, &message->hello,
-					now_us);
-		break;
-	case UR_SESSION_WAIT_READY:
-		if (message->type == UR_READY)
-			return on_ready(session, frame, &message->ready,
-					now_us);
-		break;
-	case UR_SESSION_OPEN:
-		if (message->type == UR_KEEPALIVE)
-			return on_keepalive(session, frame, &message->keepalive,
-					    now_us);
-		if (is_sink && message->type == UR_UPDATE)
-			return on_update(session, frame, message, now_us);
-		if (!is_sink &&
-		    (message->type == UR_ACK || message->type == UR_REJECT))
-			return on_answer(session, frame, message, now_us);
-		break;
-	case UR_SESSION_DECIDING:
-	case UR_SESSION_CLOSED:
-		break;
-	}
-	return refuse(session, frame, UIDRECV_E_STATE, UIDRECV_BYE_BAD_STATE,
-		      now_us);
 }
 
 /* Checks what every frame must have in this state. */
@@ -361,12 +170,14 @@ int ur_session_next(struct ur_session *session, uint64_t now_us,
 		}
 		session->heard_us = now_us;
 		if (!version_is_right(session, &frame))
-			return refuse(session, &frame, UIDRECV_E_VERSION,
-				      UIDRECV_BYE_BAD_VERSION, now_us);
+			return ur_session_refuse(
+			    session, &frame, UIDRECV_E_VERSION,
+			    UIDRECV_BYE_BAD_VERSION, now_us);
 		ret = ur_message_decode(&frame, ret_message, &bye);
 		if (ret < 0)
-			return refuse(session, &frame, ret, bye, now_us);
-		ret = run_fsm(session, &frame, ret_message, now_us);
+			return ur_session_refuse(session, &frame, ret, bye,
+						 now_us);
+		ret = ur_session_run_fsm(session, &frame, ret_message, now_us);
 		if (ret)
 			return ret;
 	}

@@ -44,7 +44,6 @@ struct ur_session {
 	uint64_t hold_us;		      /* as agreed, once open */
 	uint64_t peer_clock_us, peer_clock_at_us; /* for the echo */
 	uint32_t peer_frame_max;
-	uint8_t peer_version_max;
 
 	uint64_t durable; /* as READY said */
 	uint32_t window;

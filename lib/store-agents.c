@@ -353,14 +353,6 @@ int ur_store_put_agent(struct ur_store *store, const struct ur_agent_row *row)
 	return 0;
 }
 
-/* Until the commit the id is one behind those that are known. */
-static int write_new(struct ur_store *store, struct ur_store_agent *agent)
-{
-	store->meta_next.agent_next = agent->next.id + 1;
-	store->is_written = true;
-	return write_row(store, agent);
-}
-
 int ur_store_add_agent(struct ur_store *store, const char *name,
 		       size_t name_size, uint64_t now_us,
 		       const struct ur_agent_row **ret_row)
@@ -390,7 +382,9 @@ int ur_store_add_agent(struct ur_store *store, const char *name,
 		return rc;
 	}
 	agent->next.id = (uint32_t)count;
-	store->error = write_new(store, agent);
+	store->meta_next.agent_next = agent->next.id + 1;
+	store->is_written = true;
+	store->error = write_row(store, agent);
 	now_us = ur_store_clamp(store, now_us);
 	wall_us = store->meta.wall_us + (now_us - store->meta.time_us);
 	rc = ur_store_commit(store, now_us, wall_us);

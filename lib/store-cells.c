@@ -10,6 +10,9 @@
 #include "bytes.h"
 #include "cell.h"
 
+/* A window of serials whose records are refused for one reason, twice. */
+#define PAGES_PER_AGENT 32
+
 void ur_store_key_set(const struct ur_store *store, struct ur_store_key *key,
 		      struct uidrecv_address address)
 {
@@ -202,12 +205,18 @@ static int check_quota(struct ur_store *store, struct ur_store_agent *agent,
 	return agent->living_max < mappings_max ? 0 : UIDRECV_REJECT_QUOTA;
 }
 
-/* The last sixteenth is for what makes room, and for what is there. */
+/*
+ * The last sixteenth is for what makes room and for what is there, and some
+ * pages of each agent are for the refusals that it then gets.
+ */
 static bool has_room(const struct ur_store *store)
 {
 	uint64_t pages = store->meta.map_bytes / store->page_bytes;
+	uint64_t reserve = pages / 16 + PAGES_PER_AGENT * store->agents_count;
 
-	return store->pages_used + store->puts < pages - pages / 16;
+	if (reserve > pages / 2)
+		reserve = pages / 2;
+	return store->pages_used + store->puts < pages - reserve;
 }
 
 static int check_map(struct ur_store *store, struct ur_store_agent *agent,

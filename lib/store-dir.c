@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "store-private.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,10 +11,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store-check.h"
+
 #define DATA "data.mdb"
 /* A store in the making; LMDB puts its lock beside it. */
 #define DATA_NEW "data.mdb.new"
 #define DATA_NEW_LOCK "data.mdb.new-lock"
+#define LOCK "receiver.lock"
 
 static int sync_and_close(int fd)
 {
@@ -99,13 +103,51 @@ static int open_private(int directory)
 	return rc;
 }
 
+/* What a creation that was interrupted may leave. */
+static bool is_rest(const char *name)
+{
+	return !strcmp(name, ".") || !strcmp(name, "..") ||
+	       !strcmp(name, LOCK) || !strcmp(name, DATA_NEW) ||
+	       !strcmp(name, DATA_NEW_LOCK);
+}
+
+/*
+ * A store is made where nothing is, and nowhere else: a lost data file, whose
+ * lock.mdb is still there, must not become an empty store.
+ */
+static int check_content(int private)
+{
+	struct stat stat;
+	struct dirent *entry;
+	DIR *directory;
+	int rc = 0, fd;
+
+	if (fstatat(private, DATA, &stat, AT_SYMLINK_NOFOLLOW) == 0)
+		return S_ISREG(stat.st_mode) ? 0 : UIDRECV_E_STORE;
+	if (errno != ENOENT)
+		return -errno;
+	fd = openat(private, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	directory = fdopendir(fd);
+	if (!directory) {
+		close(fd);
+		return -ENOMEM;
+	}
+	while (rc == 0 && (entry = readdir(directory)))
+		if (!is_rest(entry->d_name))
+			rc = UIDRECV_E_STORE;
+	closedir(directory);
+	return rc;
+}
+
 /*
  * flock() and not LMDB's lock: LMDB lets a second writer in, and its locks go
  * when anybody in the process closes a descriptor of its file.
  */
 static int lock(struct ur_store *store, int private)
 {
-	int fd = openat(private, "receiver.lock",
+	int fd = openat(private, LOCK,
 			O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
 	if (fd < 0)
@@ -184,7 +226,9 @@ int ur_store_dir_prepare(struct ur_store *store, const char *directory,
 	close(outer);
 	if (private < 0)
 		return private;
-	rc = lock(store, private);
+	rc = check_content(private);
+	if (rc == 0)
+		rc = lock(store, private);
 	if (rc == 0)
 		rc = check_or_create(store, private, meta);
 	close(private);

@@ -2,6 +2,7 @@
 #include "store-private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -162,6 +163,7 @@ static int new_env(MDB_env **ret_env, const char *path, unsigned int flags,
 		   uint64_t map_bytes)
 {
 	int rc = mdb_env_create(ret_env);
+	int fd;
 
 	if (rc != 0)
 		return ur_store_error(rc);
@@ -170,6 +172,9 @@ static int new_env(MDB_env **ret_env, const char *path, unsigned int flags,
 		rc = mdb_env_set_mapsize(*ret_env, map_bytes);
 	if (rc == 0)
 		rc = mdb_env_open(*ret_env, path, flags, 0600);
+	/* LMDB 0.9.24 lets the programs that the host starts inherit it. */
+	if (rc == 0 && mdb_env_get_fd(*ret_env, &fd) == 0)
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
 	if (rc == 0)
 		return 0;
 	mdb_env_close(*ret_env);

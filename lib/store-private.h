@@ -121,9 +121,6 @@ void ur_store_env_committed(struct ur_store *store);
 int ur_store_dir_prepare(struct ur_store *store, const char *directory,
 			 const struct ur_store_meta *meta);
 
-/* store-check.c: is it safe to let LMDB open the file? */
-int ur_store_check_file(int fd);
-
 /* store-agents.c */
 int ur_store_agents_load(struct ur_store *store, MDB_txn *txn);
 void ur_store_agents_free(struct ur_store *store);

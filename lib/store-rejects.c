@@ -8,11 +8,18 @@
 #include "bytes.h"
 #include "cell.h"
 
-#define KEY_SIZE 12  /* agent, serial: an agent's are together, in order */
-#define HEAD_SIZE 4  /* the check */
-#define ENTRY_SIZE 6 /* index, code */
-/* Refusals of one serial; as many records as an UPDATE may have. */
-#define ENTRIES_MAX 1024
+#define KEY_SIZE 12 /* agent, serial: an agent's are together, in order */
+#define HEAD_SIZE 4 /* the check */
+
+/*
+ * What follows the check: for each code the code (u16), and the part of the
+ * bitmap of the refused indexes that is not zero: its first byte (u8), how many
+ * bytes (u8), the bytes. An agent that has each record refused for one reason
+ * costs 136 bytes a serial, where a list of indexes would cost two pages.
+ */
+#define BITMAP_SIZE (UR_REFUSALS_MAX / 8)
+#define CODES_MAX 64
+#define VALUE_MAX (HEAD_SIZE + CODES_MAX * (4 + BITMAP_SIZE))
 
 static void set_key(uint8_t bytes[KEY_SIZE], MDB_val *key, uint32_t agent,
 		    uint64_t serial)
@@ -30,77 +37,68 @@ static uint32_t check_of(uint32_t agent, uint64_t serial, const uint8_t *bytes,
 	return ur_checksum(seed, bytes, size);
 }
 
-/* Reads the entries of a serial; ret_entries->left is 0 if there are none. */
-static int get_entries(const struct ur_store *store, MDB_txn *txn,
-		       uint32_t agent, uint64_t serial,
-		       struct ur_bytes *ret_entries)
+/* The bitmap of a code, as far as it is not zero; where the next may be put. */
+static uint8_t *put_code(uint8_t *to, uint16_t code,
+			 const struct ur_refusal *refusals, size_t count)
 {
-	uint8_t key_bytes[KEY_SIZE];
-	MDB_val key, value;
-	struct ur_bytes from = {NULL, 0, false};
-	int rc;
+	uint8_t bits[BITMAP_SIZE] = {0};
+	size_t first = BITMAP_SIZE, end = 0;
 
-	set_key(key_bytes, &key, agent, serial);
-	rc = mdb_get(txn, store->rejects_dbi, &key, &value);
-	*ret_entries = from;
-	if (rc == MDB_NOTFOUND)
-		return 0;
-	if (rc != 0)
-		return ur_store_error(rc);
-	from.at = value.mv_data;
-	from.left = value.mv_size;
-	if (from.left < HEAD_SIZE || (from.left - HEAD_SIZE) % ENTRY_SIZE != 0)
-		return UIDRECV_E_STORE_DAMAGED;
-	if (ur_bytes_u32(&from) != check_of(agent, serial, from.at, from.left))
-		return UIDRECV_E_STORE_DAMAGED;
-	*ret_entries = from;
-	return 0;
-}
+	for (size_t i = 0; i < count; i++) {
+		size_t at = refusals[i].index / 8;
 
-/* Copies the entries with one more, in order of index, each index once. */
-static size_t insert_entry(uint8_t *to, struct ur_bytes from, uint32_t index,
-			   uint16_t code)
-{
-	uint8_t *start = to;
-	bool is_in = false;
-
-	while (from.left > 0) {
-		uint32_t other = ur_bytes_u32(&from);
-		uint16_t other_code = ur_bytes_u16(&from);
-
-		if (other >= index && !is_in) {
-			to = ur_bytes_put_u32(to, index);
-			to = ur_bytes_put_u16(to, code);
-			is_in = true;
-		}
-		if (other == index)
+		if (refusals[i].code != code)
 			continue;
-		to = ur_bytes_put_u32(to, other);
-		to = ur_bytes_put_u16(to, other_code);
+		bits[at] |= (uint8_t)(1u << (refusals[i].index % 8));
+		first = at < first ? at : first;
+		end = at + 1 > end ? at + 1 : end;
 	}
-	if (!is_in) {
-		to = ur_bytes_put_u32(to, index);
-		to = ur_bytes_put_u16(to, code);
-	}
-	return (size_t)(to - start);
+	to = ur_bytes_put_u16(to, code);
+	to = ur_bytes_put_u8(to, (uint8_t)first);
+	to = ur_bytes_put_u8(to, (uint8_t)(end - first));
+	return ur_bytes_put_raw(to, bits + first, end - first);
 }
 
-static int put_reject(struct ur_store *store, uint32_t agent, uint64_t serial,
-		      uint32_t index, uint16_t code)
+/* Was this code seen before that place of the list? */
+static bool is_repeated(const struct ur_refusal *refusals, size_t place)
 {
-	uint8_t bytes[HEAD_SIZE + ENTRY_SIZE * (ENTRIES_MAX + 1)];
-	uint8_t key_bytes[KEY_SIZE];
-	struct ur_bytes entries;
+	for (size_t i = 0; i < place; i++)
+		if (refusals[i].code == refusals[place].code)
+			return true;
+	return false;
+}
+
+/* The size of what was written, or 0 if there are too many codes. */
+static size_t encode(uint8_t *bytes, const struct ur_refusal *refusals,
+		     size_t count)
+{
+	uint8_t *to = bytes;
+	size_t codes = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (is_repeated(refusals, i))
+			continue;
+		if (codes++ == CODES_MAX)
+			return 0;
+		to = put_code(to, refusals[i].code, refusals, count);
+	}
+	return (size_t)(to - bytes);
+}
+
+static int put_rejects(struct ur_store *store, uint32_t agent, uint64_t serial,
+		       const struct ur_refusal *refusals, size_t count)
+{
+	uint8_t bytes[VALUE_MAX], key_bytes[KEY_SIZE];
 	MDB_val key, value;
 	size_t size;
-	int rc = get_entries(store, store->txn, agent, serial, &entries);
 
-	if (rc < 0)
-		return rc;
-	if (entries.left > ENTRY_SIZE * ENTRIES_MAX)
-		return UIDRECV_E_STORE_DAMAGED;
-	size = insert_entry(bytes + HEAD_SIZE, entries, index, code);
-	if (size > ENTRY_SIZE * ENTRIES_MAX)
+	if (count == 0 || count > UR_REFUSALS_MAX)
+		return -EINVAL;
+	for (size_t i = 0; i < count; i++)
+		if (refusals[i].index >= UR_REFUSALS_MAX || !refusals[i].code)
+			return -EINVAL;
+	size = encode(bytes + HEAD_SIZE, refusals, count);
+	if (!size)
 		return -EINVAL;
 	ur_bytes_put_u32(bytes,
 			 check_of(agent, serial, bytes + HEAD_SIZE, size));
@@ -112,15 +110,77 @@ static int put_reject(struct ur_store *store, uint32_t agent, uint64_t serial,
 	    mdb_put(store->txn, store->rejects_dbi, &key, &value, 0));
 }
 
-int ur_store_put_reject(struct ur_store *store, uint32_t agent, uint64_t serial,
-			uint32_t index, uint16_t code)
+int ur_store_put_rejects(struct ur_store *store, uint32_t agent,
+			 uint64_t serial, const struct ur_refusal *refusals,
+			 size_t count)
 {
 	int rc = ur_store_check_round(store);
 
 	if (rc < 0)
 		return rc;
-	store->error = put_reject(store, agent, serial, index, code);
+	store->error = put_rejects(store, agent, serial, refusals, count);
 	return store->error;
+}
+
+/* Reads the bitmap of one code into the codes by index. */
+static bool decode_code(struct ur_bytes *from, uint16_t codes[UR_REFUSALS_MAX])
+{
+	uint16_t code = ur_bytes_u16(from);
+	size_t first = ur_bytes_u8(from);
+	size_t size = ur_bytes_u8(from);
+	const uint8_t *bits = ur_bytes_raw(from, size);
+
+	if (from->is_short || first + size > BITMAP_SIZE)
+		return false;
+	for (size_t i = 0; i < size * 8; i++)
+		if (bits[i / 8] & 1u << (i % 8))
+			codes[first * 8 + i] = code;
+	return true;
+}
+
+static int decode(uint32_t agent, uint64_t serial, const MDB_val *value,
+		  uint16_t codes[UR_REFUSALS_MAX])
+{
+	struct ur_bytes from = {value->mv_data, value->mv_size, false};
+
+	if (from.left < HEAD_SIZE ||
+	    ur_bytes_u32(&from) != check_of(agent, serial, from.at, from.left))
+		return UIDRECV_E_STORE_DAMAGED;
+	while (from.left > 0)
+		if (!decode_code(&from, codes))
+			return UIDRECV_E_STORE_DAMAGED;
+	return 0;
+}
+
+int ur_store_get_rejects(const struct ur_store *store, uint32_t agent,
+			 uint64_t serial,
+			 struct ur_refusal ret_refusals[UR_REFUSALS_MAX],
+			 size_t *ret_count)
+{
+	uint16_t codes[UR_REFUSALS_MAX] = {0};
+	uint8_t key_bytes[KEY_SIZE];
+	MDB_val key, value;
+	MDB_txn *txn;
+	size_t count = 0;
+	int rc = ur_store_read_begin(store, &txn);
+
+	if (rc < 0)
+		return rc;
+	set_key(key_bytes, &key, agent, serial);
+	rc = mdb_get(txn, store->rejects_dbi, &key, &value);
+	if (rc == 0)
+		rc = decode(agent, serial, &value, codes);
+	else
+		rc = rc == MDB_NOTFOUND ? 0 : ur_store_error(rc);
+	mdb_txn_abort(txn);
+	if (rc < 0)
+		return rc;
+	for (uint32_t i = 0; i < UR_REFUSALS_MAX; i++)
+		if (codes[i])
+			ret_refusals[count++] =
+			    (struct ur_refusal){i, codes[i]};
+	*ret_count = count;
+	return 0;
 }
 
 static int drop_rejects(struct ur_store *store, uint32_t agent, uint64_t serial)
@@ -162,24 +222,4 @@ int ur_store_drop_rejects(struct ur_store *store, uint32_t agent,
 		return rc;
 	store->error = drop_rejects(store, agent, serial);
 	return store->error;
-}
-
-int ur_store_each_reject(
-    struct ur_store *store, uint32_t agent, uint64_t serial,
-    void (*each)(void *user, uint32_t index, uint16_t code), void *user)
-{
-	struct ur_bytes entries;
-	MDB_txn *txn;
-	int rc = ur_store_read_begin(store, &txn);
-
-	if (rc < 0)
-		return rc;
-	rc = get_entries(store, txn, agent, serial, &entries);
-	while (rc == 0 && entries.left > 0) {
-		uint32_t index = ur_bytes_u32(&entries);
-
-		each(user, index, ur_bytes_u16(&entries));
-	}
-	mdb_txn_abort(txn);
-	return rc;
 }

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The durable store: every agent's claims, in LMDB. One process, one thread.
- * The only file that includes <lmdb.h> is store.c and what it is split into.
+ * The only files that include <lmdb.h> are store.c and what it is split into.
  *
  * Work happens in rounds: begin, apply and put_agent any number of times,
  * commit. Nothing of a round is durable before commit returned 0; after any
  * error in between, commit fails with it and nothing of the round has
  * happened (memory included). What a round changed is listed by
  * ur_store_next_change() after the commit.
+ *
+ * In a child after fork() every call returns UIDRECV_E_FORKED, but for
+ * ur_store_close(). While a round is open all other work (adding agents,
+ * settling, scanning, collecting, restricting, tick) is refused with -EBUSY.
  */
 #ifndef UR_STORE_H
 #define UR_STORE_H
@@ -15,6 +19,7 @@
 #include <stdint.h>
 
 #include "claim.h"
+#include "refusal.h"
 
 struct ur_store;
 
@@ -58,8 +63,9 @@ uint64_t ur_store_get_base_us(const struct ur_store *store);
 void ur_store_set_ranks(struct ur_store *store, struct ur_ranks ranks);
 
 /*
- * Finds an agent's row by name, or by id; NULL if there is none. Valid until
- * the next ur_store_add_agent(); changed only by the store.
+ * Finds an agent's row by name, or by id; NULL if there is none. It shows the
+ * last commit, also while a round is open: what it says may be told to peers.
+ * Valid until the store is closed; changed only by the store.
  */
 const struct ur_agent_row *ur_store_get_agent(const struct ur_store *store,
 					      const char *name,
@@ -69,14 +75,20 @@ const struct ur_agent_row *ur_store_get_agent_by_id(
 const char *ur_store_get_agent_name(const struct ur_store *store, uint32_t id);
 uint32_t ur_store_get_agent_id_max(const struct ur_store *store);
 
-/* Makes a row for a new name, in a round of its own. */
+/*
+ * Makes a row for a new name, in a round of its own; finds that of a known
+ * name.
+ */
 int ur_store_add_agent(struct ur_store *store, const char *name,
 		       size_t name_size, uint64_t now_us,
 		       const struct ur_agent_row **ret_row);
 
 int ur_store_begin(struct ur_store *store);
 
-/* Replaces an agent's row; id and claims stay what they are. */
+/*
+ * Replaces an agent's row; id and claims stay what they are. The epoch is that
+ * of the statements applied from then on.
+ */
 int ur_store_put_agent(struct ur_store *store, const struct ur_agent_row *row);
 
 /*
@@ -88,9 +100,14 @@ int ur_store_apply(struct ur_store *store, uint32_t agent,
 		   uint64_t mappings_max, const struct ur_statement *statement,
 		   uint64_t now_us);
 
-/* Keeps a refusal until the agent has reported the ACK. */
-int ur_store_put_reject(struct ur_store *store, uint32_t agent, uint64_t serial,
-			uint32_t index, uint16_t code);
+/*
+ * Keeps the refusals of a serial until the agent has reported its ACK; each
+ * index once. -EINVAL: no refusal, or an index or a number beyond
+ * UR_REFUSALS_MAX.
+ */
+int ur_store_put_rejects(struct ur_store *store, uint32_t agent,
+			 uint64_t serial, const struct ur_refusal *refusals,
+			 size_t count);
 
 /* Forgets the refusals of serials up to this one. */
 int ur_store_drop_rejects(struct ur_store *store, uint32_t agent,
@@ -104,10 +121,11 @@ int ur_store_drop_rejects(struct ur_store *store, uint32_t agent,
 int ur_store_commit(struct ur_store *store, uint64_t now_us, uint64_t wall_us);
 void ur_store_abort(struct ur_store *store);
 
-/* Calls back for each kept refusal of a serial, in order of index. */
-int ur_store_each_reject(
-    struct ur_store *store, uint32_t agent, uint64_t serial,
-    void (*each)(void *user, uint32_t index, uint16_t code), void *user);
+/* Gives the refusals kept of a serial, in order of index. 0 or an error. */
+int ur_store_get_rejects(const struct ur_store *store, uint32_t agent,
+			 uint64_t serial,
+			 struct ur_refusal ret_refusals[UR_REFUSALS_MAX],
+			 size_t *ret_count);
 
 /* What an address answers now. user_size 0: nobody. */
 struct ur_change {
@@ -122,7 +140,8 @@ struct ur_change {
 /*
  * Takes the next answer that a commit, ur_store_settle() or
  * ur_store_restrict() changed. Of one address the last one listed is right.
- * Returns 1 or 0. The user is valid until the next call into the store.
+ * Returns 1, 0, or UIDRECV_E_FORKED. The user is valid until the next call into
+ * the store.
  */
 int ur_store_next_change(struct ur_store *store, struct ur_change *ret_change);
 
@@ -161,7 +180,8 @@ struct ur_store_stats {
 	uint64_t addresses; /* with a cell */
 	uint64_t claims;    /* dead ones included until collected */
 	uint64_t commits;
-	uint64_t used_bytes, map_bytes;
+	uint64_t used_bytes,
+	    map_bytes;	    /* used: pages that can be reused, too */
 	uint64_t contended; /* addresses that are watched */
 };
 void ur_store_get_stats(const struct ur_store *store,

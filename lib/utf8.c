@@ -55,7 +55,7 @@ static size_t read_character(const uint8_t *bytes, size_t size,
 static bool is_forbidden(uint32_t code)
 {
 	return code < 0x20 || (code >= 0x7f && code <= 0x9f) ||
-	       code == 0x200e || code == 0x200f ||
+	       code == 0x061c || code == 0x200e || code == 0x200f ||
 	       (code >= 0x2028 && code <= 0x202e) ||
 	       (code >= 0x2066 && code <= 0x2069);
 }

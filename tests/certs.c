@@ -188,9 +188,12 @@ static void add_extensions(X509 *certificate, X509 *issuer,
 	add_extension(certificate, issuer, NID_key_usage,
 		      is_ca ? "critical,keyCertSign,cRLSign,digitalSignature"
 			    : "critical,digitalSignature");
-	add_extension(certificate, issuer, NID_subject_key_identifier, "hash");
-	add_extension(certificate, issuer, NID_authority_key_identifier,
-		      "keyid:always");
+	if (!spec->has_no_key_ids) {
+		add_extension(certificate, issuer, NID_subject_key_identifier,
+			      "hash");
+		add_extension(certificate, issuer, NID_authority_key_identifier,
+			      "keyid:always");
+	}
 	if (*usage && !(is_ca && !spec->usage))
 		add_extension(certificate, issuer, NID_ext_key_usage, usage);
 	if (spec->names)

@@ -40,6 +40,7 @@ struct certs_spec {
 	size_t names_count;
 	const char *usage; /* extended key usage; NULL: both sides; "": none */
 	bool is_authority; /* CA:TRUE */
+	bool has_no_key_ids;
 	int64_t starts_s, ends_s; /* from now on; 0: an hour ago, in a day */
 	unsigned int rsa_bits;	  /* 0: P-256 */
 };

@@ -19,7 +19,9 @@ class TapResult(unittest.TestResult):
 
     def report(self, ok, test, note=''):
         self.count += 1
-        name = test.id().split('.', 1)[-1]
+        name = test.id()
+        if isinstance(test, unittest.TestCase):
+            name = name.split('.', 1)[-1]
         self.stream.write('%s %d - %s%s\n' % (
             'ok' if ok else 'not ok', self.count, name, note))
         self.stream.flush()

@@ -18,7 +18,10 @@
 #include "slot.h"
 #include "table.h"
 
-/* A scratch directory with a path for a table in it. */
+/*
+ * A scratch directory with a path for a table in it; in memory if it can be,
+ * where tables should be.
+ */
 struct scratch {
 	char dir[64];
 	char path[96];
@@ -26,9 +29,12 @@ struct scratch {
 
 static inline void scratch_init(struct scratch *scratch)
 {
-	strcpy(scratch->dir, "/tmp/uidrecv-test-XXXXXX");
-	if (mkdtemp(scratch->dir) == NULL)
-		abort();
+	strcpy(scratch->dir, "/dev/shm/uidrecv-test-XXXXXX");
+	if (mkdtemp(scratch->dir) == NULL) {
+		strcpy(scratch->dir, "/tmp/uidrecv-test-XXXXXX");
+		if (mkdtemp(scratch->dir) == NULL)
+			abort();
+	}
 	snprintf(scratch->path, sizeof(scratch->path), "%s/table",
 		 scratch->dir);
 }

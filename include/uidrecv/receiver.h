@@ -87,7 +87,7 @@ struct uidrecv_receiver_options {
  *         UIDRECV_E_CREDENTIALS  a certificate file cannot be used;
  *         UIDRECV_E_STORE, _STORE_DAMAGED, _STORE_SCHEMA, _STORE_BUSY,
  *         _STORE_OWNER           the store cannot be used; it is unchanged;
- *         another errno          of the store's or the table's files.
+ *         another errno          of the store's files.
  *
  * @since 0.1
  */

@@ -56,13 +56,19 @@ extern "C" {
 	X(E_ALPN, -1023, "the peer does not speak uidrecv/1 (ALPN)")           \
 	X(E_CREDENTIALS, -1024,                                                \
 	  "certificate, key, CA or CRL file cannot be used")                   \
-	X(E_STORE, -1040, "the directory does not hold a uidrecv store")       \
+	X(E_STORE, -1040,                                                      \
+	  "the directory holds something that is not a uidrecv store; choose " \
+	  "another, or move that away")                                        \
 	X(E_STORE_DAMAGED, -1041, "the store is damaged; restore a backup")    \
-	X(E_STORE_SCHEMA, -1042, "the store has another schema version")       \
-	X(E_STORE_BUSY, -1043, "the store is in use by another receiver")      \
+	X(E_STORE_SCHEMA, -1042,                                               \
+	  "the store has another schema version; use the release that wrote "  \
+	  "it")                                                                \
+	X(E_STORE_BUSY, -1043,                                                 \
+	  "the store is in use by another receiver; stop that one")            \
 	X(E_STORE_FULL, -1044, "the store is full")                            \
 	X(E_STORE_OWNER, -1045,                                                \
-	  "the store directory has the wrong owner or mode")                   \
+	  "the store directory has the wrong owner or mode; it must be this "  \
+	  "user's and nobody else may write it, DIR/store must be 0700")       \
 	X(E_TABLE, -1050, "the file is not a uidrecv table, or is damaged")    \
 	X(E_TABLE_VERSION, -1051, "the table has another version")             \
 	X(E_TABLE_BOOT, -1052,                                                 \
@@ -240,6 +246,9 @@ UIDRECV_API int uidrecv_address_parse(const char *text,
 UIDRECV_API char *uidrecv_address_format(struct uidrecv_address address,
 					 char text[UIDRECV_ADDRESS_TEXT_MAX]);
 
+/** The longest text of a user, with the terminating zero. */
+#define UIDRECV_USER_TEXT_MAX (3 * UIDRECV_NAME_MAX + 1)
+
 /**
  * Writes a user name so that it is one word of printable text: white space,
  * percent signs, control characters and bytes that are not UTF-8 become %XX.
@@ -253,7 +262,6 @@ UIDRECV_API char *uidrecv_address_format(struct uidrecv_address address,
  *
  * @since 0.1
  */
-#define UIDRECV_USER_TEXT_MAX (3 * UIDRECV_NAME_MAX + 1)
 UIDRECV_API char *uidrecv_user_format(const char *user, size_t user_size,
 				      char text[UIDRECV_USER_TEXT_MAX]);
 

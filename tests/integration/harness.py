@@ -92,7 +92,7 @@ class Authority:
                         *arguments], cwd=self.dir, check=True,
                        capture_output=True, stdin=subprocess.DEVNULL)
 
-    def issue(self, name, sans=None, start=-1, end=10, usage=None,
+    def issue(self, name, sans=None, start=-1, end=10.5, usage=None,
               more=''):
         """Returns the paths of a certificate and its key."""
         sans = sans or f'DNS:{name}'
@@ -171,6 +171,9 @@ class Process:
     def pid(self):
         return self.process.pid
 
+    def is_running(self):
+        return self.process.poll() is None
+
     def signal(self, number):
         self.process.send_signal(number)
 
@@ -182,7 +185,7 @@ class Process:
         return status
 
     def kill(self):
-        if self.process.poll() is None:
+        if self.is_running():
             self.process.kill()
         if self.process.stdin:
             try:
@@ -310,9 +313,24 @@ class Stage:
         self.table = str(self.store / 'table')
 
     def close(self):
+        """Ends everything. A receiver must end well, without leaks."""
+        wrong = []
         for process in self.processes:
+            if isinstance(process, Receiver) and process.is_running():
+                process.signal(signal.SIGCONT)
+                process.signal(signal.SIGTERM)
+                try:
+                    status = process.wait()
+                except subprocess.TimeoutExpired:
+                    status = 'none'
+                if status != 0:
+                    wrong.append(f'uidrecvd ended with status {status}')
             process.kill()
+            wrong += [line for line in process.err.lines
+                      if 'Sanitizer' in line or 'runtime error' in line]
         shutil.rmtree(self.dir)
+        if wrong:
+            raise AssertionError('\n'.join(wrong))
 
     def keep(self, process):
         self.processes.append(process)

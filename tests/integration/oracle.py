@@ -173,7 +173,8 @@ class Oracle:
             return former
         if (former.user, former.event_us) == (claim.user, claim.event_us):
             return dataclasses.replace(
-                claim, expiry_us=later(claim.expiry_us, former.expiry_us))
+                claim, expiry_us=later(claim.expiry_us, former.expiry_us),
+                token=former.token if s.token is None else s.token)
         return claim
 
     @staticmethod

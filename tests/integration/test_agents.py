@@ -204,6 +204,70 @@ class Conformance(harness.StageTest):
         self.each(check)
 
 
+class TwoAgents(harness.StageTest):
+    """What one agent may do to what another said."""
+    AGENTS = ('agent.example 10.0.0.0/8\nvpn.example 10.0.0.0/8 priority=5\n'
+              'peer.example 10.0.0.0/8\n')
+
+    def setUp(self):
+        super().setUp()
+        self.stage.agents.write_text(self.AGENTS)
+        self.receiver = self.stage.start_receiver()
+        self.low = self.start('agent.example')
+        self.peer = self.start('peer.example')
+        self.high = self.start('vpn.example')
+
+    def start(self, name):
+        return self.stage.start_agent(
+            'uidagent', self.receiver.port,
+            self.stage.authority.issue(name), ('--batch', '1'))
+
+    def tell(self, agent, *lines):
+        before = agent.acked()
+        agent.say(*lines)
+        agent.wait_acked(before + len(lines))
+
+    def answer(self, expected):
+        self.assertEqual(self.stage.everybody().get('10.0.0.1'), expected)
+
+    def test_I17_priority_goes_before_time(self):
+        self.tell(self.high, 'map 10.0.0.1 vpn')
+        self.tell(self.low, 'map 10.0.0.1 directory')
+        self.answer('vpn')
+        self.tell(self.high, 'withdraw 10.0.0.1')
+        self.answer('directory')
+        self.tell(self.high, 'map 10.0.0.1 vpn age_ms=60000')
+        self.answer('vpn')
+
+    def test_the_later_logon_wins_among_equals(self):
+        self.tell(self.low, 'map 10.0.0.1 later age_ms=10000')
+        self.tell(self.peer, 'map 10.0.0.1 earlier age_ms=60000')
+        self.answer('later')
+
+    def test_I11_nobody_ends_what_another_said(self):
+        self.tell(self.high, 'map 10.0.0.1 vpn')
+        self.tell(self.low, 'withdraw 10.0.0.1', 'logout 10.0.0.1',
+                  'logout 10.0.0.1 vpn')
+        self.answer('vpn')
+        self.assertEqual(self.receiver.status()[0]['claims'], 1)
+
+    def test_a_logout_speaks_for_its_equals(self):
+        self.tell(self.low, 'map 10.0.0.1 alice token=7')
+        self.tell(self.peer, 'logout 10.0.0.1 token=8')
+        self.answer('alice')
+        self.tell(self.peer, 'logout 10.0.0.1 token=7')
+        self.answer(None)
+        self.tell(self.low, 'map 10.0.0.1 alice token=9')
+        self.answer('alice')
+
+    def test_runner_up_takes_over_when_a_life_ends(self):
+        self.tell(self.low, 'map 10.0.0.1 directory')
+        self.tell(self.high, 'map 10.0.0.1 vpn lifetime_s=2')
+        self.answer('vpn')
+        time.sleep(3.2)
+        self.answer('directory')
+
+
 class Load(harness.StageTest):
     def test_uidagent_load(self):
         receiver = self.stage.start_receiver()
@@ -217,6 +281,29 @@ class Load(harness.StageTest):
         self.assertEqual(len(users), 20000)
         self.assertEqual(users['10.0.0.0'], r'CORP\user00000000001')
         self.assertEqual(users['10.0.78.31'], r'CORP\user00000020000')
+
+    def test_11_a_full_store_refuses_and_goes_on(self):
+        receiver = self.stage.start_receiver(
+            more=('-v', '--store-max-bytes', str(16 << 20)))
+        agent = self.stage.start_agent('uidagent', receiver.port,
+                                       more=('--load', '100000'))
+        self.assertEqual(agent.wait(), 1, agent.err.lines)
+        codes = {code for _, code in agent.rejected()}
+        self.assertEqual(codes, {'STORE-FULL'})
+        addresses = sorted(self.stage.everybody())
+        known = len(addresses)
+        self.assertEqual(known + len(agent.rejected()), 100000)
+        # What ends makes room again.
+        agent = self.stage.start_agent('uidagent', receiver.port)
+        count = known // 2
+        agent.say(*(f'withdraw {address}' for address in addresses[:count]))
+        self.assertEqual(agent.end(), 0)
+        agent = self.stage.start_agent('uidagent', receiver.port)
+        agent.say('map 10.77.0.1 alice')
+        self.assertEqual(agent.end(), 0, receiver.status())
+        users = self.stage.everybody()
+        self.assertEqual(len(users), known - count + 1)
+        self.assertEqual(users['10.77.0.1'], 'alice')
 
     def test_uidagent_stops_reading_when_the_queue_is_full(self):
         """Without a receiver it must not take in all that it is given."""

@@ -7,6 +7,7 @@ $UIDRECV_TEST_KILLS says how often; 50 if it is not set, or 500 in a long run.
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -21,10 +22,11 @@ ADDRESSES = 5000
 
 class Sender:
     """Says numbered lines to an agent until it is stopped. With --batch 1 the
-    serial of a line is its number."""
-    def __init__(self, agent, start_gate=200):
-        self.agent, self.gate = agent, start_gate
+    serial of a line is its number. One line in 50 is to be refused."""
+    def __init__(self, agent):
+        self.agent = agent
         self.said = []            # (address, user) of line 1, 2, ...
+        self.refused = []         # the numbers of lines to be refused
         self.is_stopped = threading.Event()
         self.random = random.Random(1)
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -37,12 +39,23 @@ class Sender:
                 time.sleep(0.001)
                 continue
             number = len(self.said) + 1
-            place = self.random.randrange(ADDRESSES)
-            address = (f'10.0.{place >> 8}.{place & 255}' if place % 5 else
-                       f'2001:db8::{place:x}')
-            user = f'CORP\\user{number}'
+            address, user = self._place(), f'CORP\\user{number}'
+            if number % 50 == 0:
+                self.refused.append(number)
+                address = '127.0.0.1'
             self.said.append((address, user))
             self.agent.say(f'map {address} {user}')
+
+    def _place(self):
+        place = self.random.randrange(ADDRESSES)
+        return (f'10.0.{place >> 8}.{place & 255}' if place % 5 else
+                f'2001:db8::{place + 1:x}')
+
+    def table(self):
+        """What the table must be when all is acknowledged."""
+        table = dict(self.said)
+        table.pop('127.0.0.1', None)
+        return table
 
     def stop(self):
         self.is_stopped.set()
@@ -50,31 +63,32 @@ class Sender:
 
     def check(self, test, acked, users):
         """All up to line `acked` must be there, or what was said later."""
-        said = self.said[:]
         last, later = {}, {}
-        for number, (address, user) in enumerate(said, 1):
+        for number, (address, user) in enumerate(self.said[:], 1):
+            if address == '127.0.0.1':
+                continue
             if number <= acked:
                 last[address] = user
                 later[address] = {user}
             else:
                 later.setdefault(address, set()).add(user)
-        for address in last:
-            test.assertIn(address, users, f'lost of {acked} acknowledged')
-        for address, user in users.items():
-            test.assertIn(user, later[address])
+        lost = [address for address in last if address not in users]
+        wrong = [address for address, user in users.items()
+                 if user not in later[address]]
+        test.assertEqual((lost[:5], wrong[:5]), ([], []),
+                         f'of {acked} acknowledged')
 
 
 class Crash(harness.StageTest):
-    def test_kill_9_loses_nothing_that_was_acknowledged(self):
+    def kill_again_and_again(self, kind, kills):
         receiver = self.stage.start_receiver()
         port = receiver.port
-        agent = self.stage.start_agent('uidagent', port,
-                                       more=('--batch', '1'))
+        agent = self.stage.start_agent(kind, port, more=('--batch', '1'))
         sender = Sender(agent)
         self.addCleanup(sender.stop)
         luck = random.Random(2)
         acked = 0
-        for _ in range(KILLS):
+        for _ in range(kills):
             agent.wait_acked(acked + 1)
             time.sleep(luck.uniform(0, 0.2))
             receiver.signal(signal.SIGKILL)
@@ -84,19 +98,38 @@ class Crash(harness.StageTest):
                 listen=(f'127.0.0.1:{port}',))
             sender.check(self, acked, self.stage.everybody())
         sender.stop()
-        self.assertEqual(agent.end(), 0, agent.err.lines[-5:])
+        self.assertEqual(agent.end(), 1, agent.err.lines[-5:])
         self.assertEqual(agent.acked(), len(sender.said))
-        self.assertEqual(self.stage.everybody(), dict(sender.said))
+        self.check_refused(agent, sender)
+        self.assertTrue(self.stage.everybody() == sender.table())
         counters, agents = receiver.status()
         self.assertEqual(int(agents[harness.AGENT]['serial']), agent.acked())
-        self.assertEqual(counters['claims'], len(dict(sender.said)))
-        print(f'{KILLS} kills, {len(sender.said)} mappings acknowledged',
+        self.assertEqual(counters['claims'], len(sender.table()))
+        print(f'{kind}: {kills} kills, {len(sender.said)} lines',
               file=sys.stderr)
+
+    def check_refused(self, agent, sender):
+        """Each refusal is told once, and before its acknowledgement."""
+        self.assertEqual(agent.rejected(), [
+            (str(number), 'ADDRESS-NOT-ALLOWED') for number in sender.refused])
+        acked = 0
+        for line in agent.out.lines:
+            word, number, *_ = line.split()
+            if word == 'acked':
+                acked = int(number)
+            else:
+                self.assertGreater(int(number), acked)
+
+    def test_kill_9_loses_nothing_that_was_acknowledged(self):
+        self.kill_again_and_again('uidagent', KILLS)
+
+    def test_kill_9_with_an_agent_in_python(self):
+        self.kill_again_and_again('agent.py', max(1, KILLS // 5))
 
     def test_O03_lookups_go_on_without_a_receiver(self):
         receiver = self.stage.start_receiver()
         agent = self.stage.start_agent('uidagent', receiver.port)
-        agent.say('map 10.0.0.1 alice', 'map 10.0.0.2 bob lifetime_s=3')
+        agent.say('map 10.0.0.1 alice', 'map 10.0.0.2 bob lifetime_s=5')
         agent.wait_acked(1)
         acked = time.monotonic()
         lookup = self.stage.start_lookup()
@@ -104,7 +137,7 @@ class Crash(harness.StageTest):
         receiver.signal(signal.SIGKILL)
         receiver.wait()
         self.assertEqual(lookup.user('10.0.0.1'), 'alice')
-        time.sleep(max(0, acked + 3.1 - time.monotonic()))
+        time.sleep(max(0, acked + 5.1 - time.monotonic()))
         # Life ends on time, also when nobody is there to sweep.
         self.assertIsNone(lookup.user('10.0.0.2'))
         self.assertEqual(lookup.user('10.0.0.1'), 'alice')
@@ -114,6 +147,49 @@ class Crash(harness.StageTest):
         self.assertEqual(agent.end(), 0)
         self.assertEqual(lookup.user('10.0.0.3'), 'carol')
         self.assertIsNone(lookup.process.poll())
+
+
+@unittest.skipIf(os.geteuid() != 0, 'only root can mount a small disk')
+class FullDisk(harness.StageTest):
+    def mount(self, size):
+        self.stage.store.mkdir(mode=0o711)
+        arguments = ['mount', '-t', 'tmpfs', '-o', f'size={size},mode=0711',
+                     'tmpfs', str(self.stage.store)]
+        if subprocess.run(arguments, capture_output=True).returncode:
+            self.skipTest('mounting is not allowed here')
+        self.addCleanup(subprocess.run, ['umount', '-l',
+                                         str(self.stage.store)], check=True)
+
+    def test_no_acknowledgement_without_room_and_no_lost_answer(self):
+        self.mount('8m')
+        receiver = self.stage.start_receiver(
+            more=('-v', '--table', str(self.stage.dir / 'table')))
+        self.stage.table = str(self.stage.dir / 'table')
+        agent = self.stage.start_agent('uidagent', receiver.port,
+                                       more=('--batch', '100'))
+        agent.say('map 10.0.0.1 first')
+        agent.wait_acked(1)
+        ballast = self.stage.store / 'ballast'
+        with open(ballast, 'wb', 0) as file:
+            try:
+                while file.write(bytes(4096)) == 4096:
+                    pass
+            except OSError:
+                pass
+        lines = [f'map 10.1.{n >> 8}.{n & 255} user{n}' for n in range(10000)]
+        agent.say(*lines)
+        self.assertIsNotNone(receiver.err.wait(' ERROR '), receiver.err.lines)
+        stuck = agent.acked()
+        time.sleep(1)
+        self.assertEqual(agent.acked(), stuck)
+        users = self.stage.everybody()
+        self.assertEqual(users['10.0.0.1'], 'first')
+        self.assertLess(len(users), len(lines))
+        self.assertGreater(receiver.status()[0]['commit_errors'], 0)
+        ballast.unlink()
+        self.assertEqual(agent.end(), 0, agent.err.lines[-5:])
+        self.assertEqual(len(self.stage.everybody()), len(lines) + 1)
+        self.assertEqual(receiver.stop(), 0)
 
 
 if __name__ == '__main__':

@@ -71,8 +71,9 @@ static inline void encode_update(struct ur_buf *buf)
 	struct ur_update_writer writer;
 
 	ur_update_begin(&writer, buf, 0, 1700000000000000, true, 5, 4096);
-	ur_update_add(&writer, &full_record);
-	ur_update_add(&writer, &withdraw);
+	if (!ur_update_add(&writer, &full_record) ||
+	    !ur_update_add(&writer, &withdraw))
+		buf->failed = true; /* one without the other is not wanted */
 	ur_update_end(&writer);
 }
 

@@ -151,8 +151,8 @@ static uint64_t fingerprint(void)
 	return print;
 }
 
-static uint64_t play(struct ur_statement said[AGENTS][EACH],
-		     const int *order, const uint32_t *agents, bool collect)
+static uint64_t play(struct ur_statement said[AGENTS][EACH], const int *order,
+		     const uint32_t *agents, bool collect)
 {
 	size_t next[AGENTS] = {0};
 

@@ -122,6 +122,25 @@ Test(claim, map_told_again_renews_and_never_shortens)
 	cr_assert(!changed);
 }
 
+Test(claim, map_told_again_keeps_token_and_source_if_it_has_none)
+{
+	struct ur_statement first =
+	    with_token(say(UIDRECV_OP_MAP, "alice", 10, 10, 100), 7);
+	struct ur_statement again = say(UIDRECV_OP_MAP, "alice", 10, 20, 100);
+
+	first.source = UIDRECV_SOURCE_VPN;
+	cr_assert_eq(tell(first, 1, 1, 20), 0);
+	cr_assert_eq(tell(again, 1, 1, 20), 0);
+	cr_assert(cell.claims[0].has_token);
+	cr_assert_eq(cell.claims[0].token, 7);
+	cr_assert_eq(cell.claims[0].source, UIDRECV_SOURCE_VPN);
+	again = with_token(again, 8);
+	again.source = UIDRECV_SOURCE_PORTAL;
+	cr_assert_eq(tell(again, 1, 1, 20), 0);
+	cr_assert_eq(cell.claims[0].token, 8);
+	cr_assert_eq(cell.claims[0].source, UIDRECV_SOURCE_PORTAL);
+}
+
 Test(claim, map_told_again_keeps_its_event_when_the_offset_changed)
 {
 	struct ur_statement map = say(UIDRECV_OP_MAP, "ada", 5, 10, 60);

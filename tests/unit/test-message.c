@@ -129,6 +129,12 @@ Test(message, reject_round_trip_over_several_frames)
 	cr_assert_eq(next, UR_RECORDS_MAX);
 	cr_assert(frames > 1);
 	ur_buf_done(&buf);
+	ur_buf_init(&buf, 2 * 4096);
+	ur_ack_encode(&buf, 1);
+	ur_reject_encode(&buf, 9, refusals, UR_RECORDS_MAX, 4096);
+	cr_assert(buf.failed);
+	cr_assert_eq(buf.size, UR_FRAME_HEADER, "all of the frames or none");
+	ur_buf_done(&buf);
 }
 
 Test(message, texts_are_cut_between_characters)

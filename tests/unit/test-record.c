@@ -257,6 +257,25 @@ Test(record, p02_p06_lies_and_truncation_inside)
 	ur_buf_done(&inner);
 }
 
+Test(record, p01_no_length_but_the_right_ones)
+{
+	struct uidrecv_record record;
+	struct ur_buf inner;
+
+	for (unsigned i = EVENT_TIME; i < KINDS; i++) {
+		for (size_t size = 0; size <= 20; size++) {
+			bool right = size == kinds[i].size;
+
+			inner = inner_of(0x3f & ~(1u << i));
+			put_tlv(&inner, kinds[i].type, "12345678901234567890",
+				size);
+			cr_assert_eq(code_of(UIDRECV_OP_MAP, &inner, &record),
+				     right ? 0 : 1, "%u %zu", i, size);
+			ur_buf_done(&inner);
+		}
+	}
+}
+
 Test(record, p07_no_tlv_twice)
 {
 	struct uidrecv_record record;
@@ -344,6 +363,15 @@ Test(record, an_update_takes_what_fits_and_no_more)
 		cr_assert_eq(frame_of(&buf).length, 24 + count * size);
 		ur_buf_done(&buf);
 	}
+	ur_buf_init(&buf, 16 + 12 + 3 * size + size / 2);
+	ur_update_begin(&writer, &buf, 1, 2, false, 0, ROOM);
+	for (count = 0; ur_update_add(&writer, &small);)
+		count++;
+	ur_update_end(&writer);
+	cr_assert(!buf.failed);
+	cr_assert_eq(count, 3);
+	cr_assert_eq(frame_of(&buf).length, 12 + 3 * size);
+	ur_buf_done(&buf);
 	ur_buf_init(&buf, ROOM);
 	ur_update_begin(&writer, &buf, 1, 2, false, 0, ROOM);
 	for (count = 0; ur_update_add(&writer, &small);)

@@ -101,15 +101,17 @@ Test(tls_hostile, needs_its_protocol_offered)
 	}
 }
 
+/* The handshake is over for OpenSSL, so there is no alert but this one. */
 Test(tls_hostile, needs_its_protocol_chosen)
 {
 	struct scene scene;
-	int alert;
 
 	begin(&scene, false);
 	SSL_CTX_set_alpn_select_cb(scene.raw.ctx, NULL, NULL);
-	cr_assert_eq(shake(&scene, &alert), UIDRECV_E_ALPN);
-	cr_assert_eq(alert, SSL_AD_CLOSE_NOTIFY);
+	raw_start(&scene.raw);
+	cr_assert_eq(raw_shake(&scene.raw, scene.tls), UIDRECV_E_ALPN);
+	cr_assert(SSL_get_shutdown(scene.raw.ssl) & SSL_RECEIVED_SHUTDOWN);
+	end(&scene);
 }
 
 /* The client learns by the alert that the server does not know us. */
@@ -337,8 +339,9 @@ Test(tls_hostile, ends_a_flood_of_key_updates)
 		for (int i = 0; i < 50; i++)
 			cr_assert_eq(update(&scene, 60, true, kind & 2), 0);
 		cr_assert_eq(update(&scene, 60, false, kind & 2), 0);
-		cr_assert_eq(update(&scene, 100000, false, kind & 2),
-			     UIDRECV_E_TLS);
+		cr_assert_eq(
+		    update(&scene, kind ? 1000 : 100000, false, kind & 2),
+		    UIDRECV_E_TLS);
 		cr_assert_not_null(
 		    strstr(ur_tls_get_error(scene.tls), "too many"));
 		cr_assert_leq(ur_tls_send(scene.tls, &bytes), 64 * 64);

@@ -98,6 +98,7 @@ static const struct {
       .usage = "clientAuth,serverAuth",
       .is_authority = true}},
     {48, 48, {.name = "of-leaf", .issuer = "good"}},
+    {46, 46, {.name = "no-ids", .issuer = "ca", .has_no_key_ids = true}},
     {42, 42, {.name = "weak", .issuer = "ca", .rsa_bits = 1024}},
 };
 

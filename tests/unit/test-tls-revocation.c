@@ -186,6 +186,26 @@ Test(tls_revocation, a_reload_verifies_the_whole_chain)
 	certs_free(certs);
 }
 
+Test(tls_revocation, a_chain_ends_with_its_first)
+{
+	struct certs *certs = make_all();
+	int64_t end = time(NULL) + 600;
+	struct pair pair;
+	int64_t said;
+
+	certs_make(certs, SPEC(.name = "brief-ca", .issuer = "ca",
+			       .is_authority = true, .ends_s = 600));
+	certs_make(certs, SPEC(.name = "leaf", .issuer = "brief-ca"));
+	certs_append(certs, "leaf.pem", "brief-ca.pem");
+	pair_new(&pair, pair_context(certs, UR_TLS_CLIENT, "leaf", NULL, NULL),
+		 pair_context(certs, UR_TLS_SERVER, "receiver", NULL, NULL));
+	cr_assert(pair_shake(&pair, WHOLE));
+	said = ur_tls_get_not_after(pair.server);
+	cr_assert(said > end - 60 && said < end + 60);
+	pair_free(&pair);
+	certs_free(certs);
+}
+
 Test(tls_revocation, a_peer_that_expires_fails_the_next_time)
 {
 	struct certs *certs = make_all();

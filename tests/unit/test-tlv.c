@@ -32,6 +32,64 @@ Test(tlv, p02_no_length_of_a_tlv_may_lie)
 	}
 }
 
+/* An example with a value of another length in a TLV; well formed. */
+static uint16_t answer_resized(const struct ur_frame *frame,
+			       const struct span *span, size_t size)
+{
+	size_t value = span->at + 4, rest = span->at + span->size;
+	struct ur_buf body;
+	uint16_t bye;
+
+	ur_buf_init(&body, ROOM);
+	ur_buf_bytes(&body, frame->body, value);
+	ur_buf_patch_u16(&body, span->at + 2, (uint16_t)size);
+	for (size_t i = 0; i < size; i++)
+		ur_buf_u8(&body,
+			  i < span->size - 4 ? frame->body[value + i] : 0);
+	ur_buf_bytes(&body, frame->body + rest, frame->length - rest);
+	bye = answer(frame->type, ur_buf_front(&body), body.size);
+	ur_buf_done(&body);
+	return bye;
+}
+
+Test(tlv, p01_no_length_but_the_right_ones)
+{
+	static const struct {
+		unsigned type;
+		size_t min, max;
+	} elastic[] = {{0x0009, 0, 64},
+		       {0x8011, 6, 6 + 255},
+		       {0x8012, 2, 2 + 255},
+		       {0x8020, 0, 300},
+		       {0x8023, 0, 300}};
+	struct span spans[16];
+	struct ur_frame frame;
+	struct ur_buf buf;
+	size_t count;
+
+	for (size_t i = 0; i < COUNT(examples); i++) {
+		buf = encoded(&examples[i]);
+		frame = frame_of(&buf);
+		count = spans_of(frame.body, frame.length, spans);
+		for (size_t j = 0; j < count * 300; j++) {
+			const struct span *span = &spans[j / 300];
+			size_t min = span->size - 4, max = min, size = j % 300;
+
+			for (size_t k = 0; k < COUNT(elastic); k++) {
+				if (elastic[k].type != span->type)
+					continue;
+				min = elastic[k].min;
+				max = elastic[k].max;
+			}
+			cr_assert_eq(answer_resized(&frame, span, size),
+				     size >= min && size <= max ? 0 : 204,
+				     "%s %#x of %zu", examples[i].name,
+				     span->type, size);
+		}
+		ur_buf_done(&buf);
+	}
+}
+
 Test(tlv, p03_records_are_counted)
 {
 	struct ur_buf body;

@@ -35,7 +35,7 @@ static bool code_is_clean(uint32_t code, size_t bytes)
 static bool is_forbidden(uint32_t code)
 {
 	return code <= 0x1f || (code >= 0x7f && code <= 0x9f) ||
-	       code == 0x200e || code == 0x200f ||
+	       code == 0x061c || code == 0x200e || code == 0x200f ||
 	       (code >= 0x2028 && code <= 0x202e) ||
 	       (code >= 0x2066 && code <= 0x2069) ||
 	       (code >= 0xd800 && code <= 0xdfff);
