@@ -71,7 +71,7 @@ static uint64_t next(uint64_t at)
 	return at + (at < 200 ? 1 : 13);
 }
 
-Test(memory, receiver_new)
+Test(memory, S10_receiver_new)
 {
 	struct live live;
 	struct uidrecv_receiver *receiver;
@@ -106,7 +106,7 @@ Test(memory, receiver_new)
 	live_done(&live);
 }
 
-Test(memory, agent_new)
+Test(memory, S10_agent_new)
 {
 	struct live live;
 	struct uidrecv_agent_options options;
@@ -141,7 +141,7 @@ Test(memory, agent_new)
  * While all is running: what is said is acknowledged in the end, whichever
  * allocation failed.
  */
-Test(memory, S39_session)
+Test(memory, S10_session)
 {
 	struct live live;
 	struct live_agent *agent;

@@ -91,6 +91,11 @@ sees catalogue 'a test without its row' 'the row of S99 lacks unit/test-buf.c' \
 		append doc/reliability.md 'Held by `no_such_test`.'
 }
 
+sees readme 'another listing' 'the listing is not examples/lookup.c' \
+	append examples/lookup.c '/* more */'
+sees readme 'a link to nothing' 'SECURITY.md: there is no doc/gone.md' \
+	append SECURITY.md 'See [here](doc/gone.md#place).'
+
 sees python 'a syntax error' 'tests/pytests.py' \
 	append tests/pytests.py 'def (:'
 sees shell 'a script that does not parse' 'tests/run' \
