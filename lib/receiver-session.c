@@ -166,10 +166,10 @@ static void on_hello(struct ur_conn *conn, const struct ur_hello *hello)
 	ur_session_accept(&conn->session, row->durable, receiver->loop.now_us);
 	receiver->handshakes--;
 	receiver->stats.sessions++;
-	ur_log(&receiver->log, UIDRECV_LOG_INFO,
-	       "%s: session %016llx of %s begins after serial %llu", conn->peer,
-	       (unsigned long long)hello->session_id, peer->right->name,
-	       (unsigned long long)row->durable);
+	ur_log_peer(&receiver->log, UIDRECV_LOG_INFO, receiver->loop.now_us,
+		    "%s: session %016llx of %s begins after serial %llu",
+		    conn->peer, (unsigned long long)hello->session_id,
+		    peer->right->name, (unsigned long long)row->durable);
 }
 
 /* The agent has not heard what became of a serial that is durable. */
@@ -307,9 +307,10 @@ static void log_end(struct uidrecv_receiver *receiver,
 	if (conn->session.bye_sent == UIDRECV_BYE_NOT_AUTHORIZED && !peer)
 		return;
 	if (was_open && (error == UIDRECV_E_CLOSED || error == UIDRECV_E_BYE))
-		ur_log(&receiver->log, UIDRECV_LOG_INFO,
-		       "%s: session of %s ended: %s", conn->peer, name,
-		       ur_conn_get_error(conn));
+		ur_log_peer(&receiver->log, UIDRECV_LOG_INFO,
+			    receiver->loop.now_us,
+			    "%s: session of %s ended: %s", conn->peer, name,
+			    ur_conn_get_error(conn));
 	else
 		ur_log_peer(&receiver->log, UIDRECV_LOG_WARNING,
 			    receiver->loop.now_us, "%s: %s of %s: %s",
