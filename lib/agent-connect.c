@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent-private.h"
+#include "clock.h"
 
 #define BACKOFF_MIN_US UINT64_C(500000)
 #define BACKOFF_MAX_US UINT64_C(60000000)
@@ -310,6 +311,8 @@ void ur_agent_connect(struct uidrecv_agent *agent)
 	int fd = begin_connect(agent);
 	int error = fd;
 
+	/* The resolver's time is not the connection's, nor the back-off's. */
+	agent->loop.now_us = ur_clock_boot_us();
 	agent->attempts++;
 	if (fd >= 0)
 		error = ur_conn_new(&agent->conn, fd, &agent->conns, &options);

@@ -155,6 +155,8 @@ void uidrecv_agent_free(struct uidrecv_agent *agent)
 {
 	if (!agent)
 		return;
+	if (agent->pid != getpid())
+		ur_loop_disown(&agent->loop);
 	agent->conn = NULL;
 	while (agent->conns)
 		ur_conn_free(agent->conns);

@@ -49,11 +49,14 @@ static int send_cipher(struct ur_conn *conn)
 	for (;;) {
 		encrypt(conn);
 		size = ur_tls_send(conn->tls, &cipher);
-		if (!size)
+		if (!size) {
+			conn->moved_us = ur_conn_now_us(conn);
 			return 1;
+		}
 		sent = send(conn->watch.fd, cipher, size,
 			    MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (sent > 0) {
+			conn->moved_us = ur_conn_now_us(conn);
 			ur_tls_sent(conn->tls, (size_t)sent);
 			continue;
 		}

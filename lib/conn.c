@@ -163,6 +163,16 @@ static void on_ready(struct ur_watch *watch, uint32_t events)
 		ur_conn_flush(conn);
 }
 
+/*
+ * A peer that says that it lives and takes nothing would be paused for ever.
+ * It will not take a BYE either.
+ */
+static bool is_deaf(const struct ur_conn *conn)
+{
+	return ur_conn_queued(conn) > 0 && conn->session.hold_us > 0 &&
+	       ur_conn_now_us(conn) - conn->moved_us >= conn->session.hold_us;
+}
+
 static void on_timer(struct ur_timer *timer)
 {
 	struct ur_conn *conn =
@@ -178,6 +188,10 @@ static void on_timer(struct ur_timer *timer)
 			ur_conn_pump(conn);
 		if (conn->state != UR_CONN_SESSION)
 			break;
+		if (is_deaf(conn)) {
+			ur_conn_drop(conn, UIDRECV_E_HOLD);
+			break;
+		}
 		ret = ur_session_tick(&conn->session, ur_conn_now_us(conn));
 		if (ret < 0)
 			ur_conn_finish(conn, ret);

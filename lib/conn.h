@@ -66,7 +66,8 @@ struct ur_conn {
 	struct ur_session session; /* from UR_CONN_SESSION on */
 	uint64_t begun_us;
 	int error;
-	int send_error; /* what is queued can never be sent */
+	int send_error;	   /* what is queued can never be sent */
+	uint64_t moved_us; /* when the peer last took bytes, or all of them */
 	bool is_paused;
 	bool is_at_end;	      /* the peer sends nothing more */
 	bool is_told;	      /* ended() was called */

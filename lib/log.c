@@ -60,25 +60,27 @@ void ur_log(struct ur_log *log, enum uidrecv_log_level level,
 void ur_log_peer(struct ur_log *log, enum uidrecv_log_level level,
 		 uint64_t now_us, const char *format, ...)
 {
+	struct ur_log_budget *budget =
+	    level <= UIDRECV_LOG_WARNING ? &log->warnings : &log->news;
 	uint64_t second = now_us / 1000000;
 	va_list arguments;
 
 	if (!log->fn)
 		return;
-	if (second != log->second) {
-		log->second = second;
-		log->lines = 0;
-		if (log->suppressed)
+	if (second != budget->second) {
+		budget->second = second;
+		budget->lines = 0;
+		if (budget->suppressed)
 			ur_log(log, UIDRECV_LOG_WARNING,
 			       "%llu lines about peers were left out",
-			       (unsigned long long)log->suppressed);
-		log->suppressed = 0;
+			       (unsigned long long)budget->suppressed);
+		budget->suppressed = 0;
 	}
-	if (log->lines >= UR_LOG_PEER_LINES) {
-		log->suppressed++;
+	if (budget->lines >= UR_LOG_PEER_LINES) {
+		budget->suppressed++;
 		return;
 	}
-	log->lines++;
+	budget->lines++;
 	va_start(arguments, format);
 	write_line(log, level, format, arguments);
 	va_end(arguments);

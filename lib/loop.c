@@ -58,6 +58,12 @@ void ur_loop_done(struct ur_loop *loop)
 	*loop = (struct ur_loop){.epoll_fd = -1, .timer_fd = -1, .wake_fd = -1};
 }
 
+void ur_loop_disown(struct ur_loop *loop)
+{
+	close_fd(loop->epoll_fd);
+	loop->epoll_fd = -1;
+}
+
 static struct epoll_event make_event(struct ur_watch *watch)
 {
 	struct epoll_event event = {.data.ptr = watch};

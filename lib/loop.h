@@ -43,6 +43,12 @@ struct ur_loop {
 int ur_loop_init(struct ur_loop *loop);
 void ur_loop_done(struct ur_loop *loop);
 
+/*
+ * In a child after fork() the set of descriptors is the parent's: ends the
+ * child's part in it, so that removing takes nothing from the parent.
+ */
+void ur_loop_disown(struct ur_loop *loop);
+
 /* Begins to watch; 0 or -errno. Errors and hang-ups count as readable. */
 int ur_loop_add(struct ur_loop *loop, struct ur_watch *watch, uint32_t events);
 void ur_loop_change(struct ur_loop *loop, struct ur_watch *watch,

@@ -222,10 +222,12 @@ int uidrecv_receiver_set_agents(struct uidrecv_receiver *receiver,
 
 	if (!receiver)
 		return -EINVAL;
-	/* Batches point to peers: none may be left. */
-	error = ur_receiver_run_round(receiver);
-	if (error)
-		return error;
+	/*
+	 * Batches point to peers: none may be left. That the table cannot be
+	 * made keeps no right from being taken away.
+	 */
+	if (ur_receiver_run_round(receiver) && receiver->round.first)
+		return -EAGAIN;
 	if (rights)
 		copy = ur_rights_copy(rights);
 	else if (uidrecv_rights_new(&copy) < 0)

@@ -189,6 +189,8 @@ void uidrecv_receiver_free(struct uidrecv_receiver *receiver)
 {
 	if (!receiver)
 		return;
+	if (receiver->pid != getpid())
+		ur_loop_disown(&receiver->loop);
 	while (receiver->conns)
 		ur_conn_free(receiver->conns);
 	ur_receiver_close_listeners(receiver);

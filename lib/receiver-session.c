@@ -166,10 +166,10 @@ static void on_hello(struct ur_conn *conn, const struct ur_hello *hello)
 	ur_session_accept(&conn->session, row->durable, receiver->loop.now_us);
 	receiver->handshakes--;
 	receiver->stats.sessions++;
-	ur_log(&receiver->log, UIDRECV_LOG_INFO,
-	       "%s: session %016llx of %s begins after serial %llu", conn->peer,
-	       (unsigned long long)hello->session_id, peer->right->name,
-	       (unsigned long long)row->durable);
+	ur_log_peer(&receiver->log, UIDRECV_LOG_INFO, receiver->loop.now_us,
+		    "%s: session %016llx of %s begins after serial %llu",
+		    conn->peer, (unsigned long long)hello->session_id,
+		    peer->right->name, (unsigned long long)row->durable);
 }
 
 /* The agent has not heard what became of a serial that is durable. */
@@ -202,7 +202,10 @@ static void on_update(struct ur_conn *conn, const struct ur_message *message)
 	    .conn = conn,
 	    .serial = message->serial,
 	    .as_of_us = message->update.as_of_us,
-	    .acked = conn->session.acked,
+	    /* It cannot have heard of this one, whatever it says. */
+	    .acked = conn->session.acked < message->serial
+			 ? conn->session.acked
+			 : message->serial - 1,
 	    .offset_us = row->offset_us,
 	    .records_count = message->update.records_count,
 	};
@@ -304,9 +307,10 @@ static void log_end(struct uidrecv_receiver *receiver,
 	if (conn->session.bye_sent == UIDRECV_BYE_NOT_AUTHORIZED && !peer)
 		return;
 	if (was_open && (error == UIDRECV_E_CLOSED || error == UIDRECV_E_BYE))
-		ur_log(&receiver->log, UIDRECV_LOG_INFO,
-		       "%s: session of %s ended: %s", conn->peer, name,
-		       ur_conn_get_error(conn));
+		ur_log_peer(&receiver->log, UIDRECV_LOG_INFO,
+			    receiver->loop.now_us,
+			    "%s: session of %s ended: %s", conn->peer, name,
+			    ur_conn_get_error(conn));
 	else
 		ur_log_peer(&receiver->log, UIDRECV_LOG_WARNING,
 			    receiver->loop.now_us, "%s: %s of %s: %s",

@@ -38,7 +38,11 @@ static int fill_table(struct uidrecv_receiver *receiver, struct ur_table *table)
 	uint32_t max = ur_store_get_agent_id_max(receiver->store);
 	uint64_t now_us = ur_receiver_store_now_us(receiver);
 	void *user[] = {table, &now_us};
+	struct ur_change stale;
 
+	/* What is still listed was judged before, maybe by another list. */
+	while (ur_store_next_change(receiver->store, &stale) == 1)
+		;
 	for (uint32_t id = 1; id <= max; id++) {
 		const char *name = ur_store_get_agent_name(receiver->store, id);
 		int error =
@@ -209,12 +213,26 @@ void ur_receiver_close_listeners(struct uidrecv_receiver *receiver)
 	}
 }
 
-static void begin_stop(struct uidrecv_receiver *receiver)
+/*
+ * What has arrived is stored and acknowledged before the goodbye, and one
+ * dispatch need not have got round to all of it. Those that go on speaking are
+ * not listened to beyond half of the time.
+ */
+static bool has_drained(struct uidrecv_receiver *receiver, uint64_t updates)
+{
+	if (!receiver->stop_at_us) {
+		receiver->stop_at_us = receiver->loop.now_us + STOP_US;
+		ur_receiver_close_listeners(receiver);
+	}
+	if (receiver->is_blocked ||
+	    receiver->loop.now_us + STOP_US / 2 >= receiver->stop_at_us)
+		return true;
+	return !receiver->round.first && receiver->round.updates == updates;
+}
+
+static void say_goodbye(struct uidrecv_receiver *receiver)
 {
 	receiver->is_stopping = true;
-	receiver->stop_at_us = receiver->loop.now_us + STOP_US;
-	ur_receiver_close_listeners(receiver);
-	/* What has arrived is stored and acknowledged before the goodbye. */
 	(void)ur_receiver_run_round(receiver);
 	for (struct ur_conn *conn = receiver->conns; conn; conn = conn->next)
 		ur_conn_bye(conn, UIDRECV_BYE_SHUTDOWN, NULL);
@@ -224,18 +242,25 @@ static void begin_stop(struct uidrecv_receiver *receiver)
 
 int uidrecv_receiver_dispatch(struct uidrecv_receiver *receiver)
 {
+	uint64_t updates;
+
 	if (!receiver)
 		return -EINVAL;
 	if (receiver->pid != getpid())
 		return UIDRECV_E_FORKED;
+	updates = receiver->round.updates;
 	ur_loop_poll(&receiver->loop);
 	if (!receiver->is_blocked || receiver->retry_is_due)
 		(void)ur_receiver_run_round(receiver);
 	if (receiver->has_paused && !receiver->is_blocked)
 		ur_receiver_resume_all(receiver);
 	ur_loop_run_timers(&receiver->loop);
-	if (receiver->stop_asked && !receiver->is_stopping)
-		begin_stop(receiver);
+	if (receiver->stop_asked && !receiver->is_stopping) {
+		if (has_drained(receiver, updates))
+			say_goodbye(receiver);
+		else
+			ur_loop_wake(&receiver->loop);
+	}
 	if (receiver->is_stopping &&
 	    (!receiver->conns ||
 	     receiver->loop.now_us >= receiver->stop_at_us)) {

@@ -217,7 +217,9 @@ static void complete_all(struct ur_round *round)
 		if (batch->acked > peer->dropped)
 			peer->dropped = batch->acked;
 		round->completed(round->owner, batch,
-				 round->refusals + batch->refusals_start);
+				 batch->refusals_count
+				     ? round->refusals + batch->refusals_start
+				     : NULL);
 	}
 	round->updates += round->batches;
 	round->total += round->accepted;

@@ -148,8 +148,11 @@ static bool version_is_right(const struct ur_session *session,
 {
 	if (frame->version == UR_PROTOCOL_VERSION)
 		return true;
+	/* A source waits for READY, too, and may hear a newer sink's BYE. */
+	if (frame->type == UR_BYE)
+		return session->state != UR_SESSION_OPEN;
 	return session->state == UR_SESSION_WAIT_HELLO &&
-	       (frame->type == UR_HELLO || frame->type == UR_BYE);
+	       frame->type == UR_HELLO;
 }
 
 int ur_session_next(struct ur_session *session, uint64_t now_us,

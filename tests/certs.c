@@ -15,8 +15,8 @@
 
 #include "certs.h"
 
-#define MADE_MAX 128
-#define PATHS_MAX 512
+#define MADE_MAX 256
+#define PATHS_MAX 1024
 
 struct made {
 	char *name;

@@ -5,7 +5,7 @@
  * connection.
  *
  * Threads: one thread at a time per agent; different agents are independent.
- * After fork() only the parent may use it.
+ * After fork() only the parent may use it; a child may free its copy.
  */
 #ifndef UIDRECV_AGENT_H
 #define UIDRECV_AGENT_H

@@ -8,7 +8,8 @@
  * it logs through the callback.
  *
  * Threads: all functions of one receiver in one thread at a time, but for
- * uidrecv_receiver_stop(). After fork() only the parent may use it.
+ * uidrecv_receiver_stop(). After fork() only the parent may use it; a child may
+ * free its copy.
  */
 #ifndef UIDRECV_RECEIVER_H
 #define UIDRECV_RECEIVER_H
@@ -152,9 +153,10 @@ UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_receiver_listen_fd(
  * @param rights    Copied. NULL: the empty list.
  *
  * @return 0; -EINVAL, -ENOMEM, or an error of the store: the old list is in
- *         force; or an error of the table's file (-ENOSPC, -EACCES, ...): the
- *         new list is in force, the old table stays in place, and dispatch
- *         goes on trying.
+ *         force; -EAGAIN: likewise, for what agents have said can be neither
+ *         stored nor published at the moment, try again later; or an error
+ *         of the table's file (-ENOSPC, -EACCES, ...): the new list is in
+ *         force, the old table stays in place, and dispatch goes on trying.
  *
  * @since 0.1
  */
@@ -249,7 +251,8 @@ UIDRECV_API void uidrecv_receiver_stop(struct uidrecv_receiver *receiver);
  *         -EINVAL                 an argument is wrong;
  *         UIDRECV_E_UNKNOWN_AGENT  the name is not on the list;
  *         UIDRECV_E_FORKED, -ENOMEM, or an error of the store: nothing was
- *         stored.
+ *         stored; or an error of the table's file: the records are stored,
+ *         and dispatch goes on trying to publish them.
  *
  * @since 0.1
  */

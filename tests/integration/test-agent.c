@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The agent: back-off, a full queue, the window, finishing, refusals. */
+#include <dlfcn.h>
 #include <errno.h>
+#include <netdb.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -9,6 +11,8 @@
 #include "clock.h"
 #include "live.h"
 #include "wire.h"
+
+static useconds_t resolver_us; /* what the resolver takes */
 
 /* A port of 127.0.0.1 on which nobody listens. */
 static void find_dead_port(struct live *live)
@@ -264,6 +268,38 @@ Test(agent, N28_connect_times_out)
 	cr_expect_eq(agent->last.error, -ETIMEDOUT);
 	live.is_frozen = false;
 	live_await(&live, agent->events[UIDRECV_AGENT_CONNECTED]);
+	live_done(&live);
+}
+
+/* Ours is found before that of the C library. */
+int getaddrinfo(const char *restrict node, const char *restrict service,
+		const struct addrinfo *restrict hints,
+		struct addrinfo **restrict ret)
+{
+	int (*usual)(const char *, const char *, const struct addrinfo *,
+		     struct addrinfo **);
+
+	*(void **)&usual = dlsym(RTLD_NEXT, "getaddrinfo");
+	usleep(resolver_us);
+	return usual(node, service, hints, ret);
+}
+
+/* The time that the resolver takes is not that of the connection. */
+Test(agent, slow_resolver)
+{
+	struct live live;
+	struct uidrecv_agent_options options;
+	struct live_agent *agent;
+
+	live_init(&live, "a.example", NULL);
+	live_start(&live);
+	options = live_agent_options(&live, "a.example");
+	options.connect_ms = 300;
+	resolver_us = 400000;
+	agent = live_agent(&live, "a.example", &options);
+	live_turns(&live, 800);
+	cr_expect_eq(agent->events[UIDRECV_AGENT_CONNECTED], 1);
+	cr_expect_eq(agent->events[UIDRECV_AGENT_LOST], 0);
 	live_done(&live);
 }
 

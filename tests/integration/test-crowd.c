@@ -176,6 +176,49 @@ Test(crowd, P21_answers_that_nobody_reads)
 	live_done(&live);
 }
 
+static size_t count_rejects(const struct live *live, uint64_t serial)
+{
+	struct ur_refusal refusals[UR_REFUSALS_MAX];
+	size_t count;
+
+	cr_assert_eq(ur_store_get_rejects(live->receiver->store, 1, serial,
+					  refusals, &count),
+		     0);
+	return count;
+}
+
+/* An agent that reports ACKs it cannot have does not fill the store. */
+Test(crowd, acks_that_were_never_sent)
+{
+	struct ur_keepalive lie = {
+	    .clock.now_us = 1, .has_acked = true, .acked = UINT64_MAX - 1};
+	struct live live;
+	struct wire wire;
+	struct ur_message message;
+	struct ur_buf buf;
+	size_t kept = 0;
+
+	live_init(&live, "liar.example", NULL);
+	live_start(&live);
+	wire_new(&wire, &live, "liar.example");
+	wire_open(&wire, 77);
+	ur_buf_init(&buf, 4096);
+	ur_keepalive_encode(&buf, &lie);
+	wire_send(&wire, &buf);
+	ur_buf_done(&buf);
+	for (uint64_t serial = 1; serial <= 20; serial++) {
+		wire_update(&wire, serial, "192.0.2.1", "mallory", 3);
+		cr_assert(wire_await(&wire, UR_ACK, &message));
+	}
+	for (uint64_t serial = 1; serial <= 20; serial++)
+		kept += count_rejects(&live, serial);
+	/* Those of the last one, which may be told again. */
+	cr_expect_eq(kept, 3, "%zu", kept);
+	cr_expect_eq(count_rejects(&live, 20), 3);
+	wire_free(&wire);
+	live_done(&live);
+}
+
 /* A round has its bound, over all agents. */
 Test(crowd, round_records_max)
 {

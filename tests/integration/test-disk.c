@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "live.h"
+#include "wire.h"
 
 static struct rlimit former;
 
@@ -67,7 +68,7 @@ Test(disk, S06_no_ack_while_nothing_can_be_written)
 					     &record, 1, &code),
 		     0);
 	cr_expect_eq(code, 77);
-	cr_expect_lt(live_set_agents(&live, "z.example 10.0.0.0/8"), 0);
+	cr_expect_eq(live_set_agents(&live, "z.example 10.0.0.0/8"), -EAGAIN);
 	relieve();
 	live_await(&live, agent->acked == ticket && late->acked == other);
 	cr_expect_eq(agent->events[UIDRECV_AGENT_LOST], 0);
@@ -80,6 +81,37 @@ Test(disk, S06_no_ack_while_nothing_can_be_written)
 	cr_expect_eq(live_stats(&live).records, 3);
 	cr_expect_eq(live.log.lines[UIDRECV_LOG_ERROR], 1);
 	cr_expect(live_log_has(&live.log, "works again"));
+	live_done(&live);
+}
+
+/* What the host was told is not stored is not stored later either. */
+Test(disk, S06_failed_submit_is_taken_back)
+{
+	struct live live;
+	struct uidrecv_record record =
+	    live_record(UIDRECV_OP_MAP, "10.0.0.1", "guest");
+	uint16_t code = 77;
+
+	live_init(&live, "portal", NULL);
+	live_open(&live);
+	cr_assert_eq(
+	    uidrecv_receiver_submit(live.receiver, "portal", &record, 1, &code),
+	    0);
+	record = live_record(UIDRECV_OP_MAP, "10.0.0.2", "guest");
+	limit_files(4096);
+	code = 77;
+	cr_expect_lt(
+	    uidrecv_receiver_submit(live.receiver, "portal", &record, 1, &code),
+	    0);
+	cr_expect_eq(code, 77);
+	relieve();
+	live_await(&live, live_log_has(&live.log, "works again"));
+	cr_expect_str_eq(live_user(&live, "10.0.0.1"), "guest");
+	cr_expect_str_eq(live_user(&live, "10.0.0.2"), "");
+	cr_assert_eq(
+	    uidrecv_receiver_submit(live.receiver, "portal", &record, 1, &code),
+	    0);
+	cr_expect_str_eq(live_user(&live, "10.0.0.2"), "guest");
 	live_done(&live);
 }
 
@@ -113,6 +145,31 @@ Test(disk, S06_agent_goes_and_comes)
 	cr_expect_str_eq(live_user(&live, "10.0.0.3"), "carol");
 	live_await(&live, live_stats(&live).sessions == 1 &&
 			      live_stats(&live).connections == 1);
+	live_done(&live);
+}
+
+/* A connection that is reset, and freed, while its records wait. */
+Test(disk, S06_reset_while_it_waits)
+{
+	struct live live;
+	struct wire wire;
+
+	live_init(&live, "a.example", NULL);
+	live_start(&live);
+	wire_new(&wire, &live, "a.example");
+	wire_open(&wire, 77);
+	limit_files(4096);
+	wire_update(&wire, 1, "10.0.0.1", "alice", 3);
+	live_await(&live, live_stats(&live).commit_errors > 0);
+	wire_reset(&wire);
+	live_await(&live, live_stats(&live).connections == 0);
+	cr_expect_str_eq(live_user(&live, "10.0.0.1"), "");
+	relieve();
+	live_await(&live, live_stats(&live).claims == 3);
+	cr_expect_str_eq(live_user(&live, "10.0.0.3"), "alice");
+	wire_new(&wire, &live, "a.example");
+	cr_expect_eq(wire_open(&wire, 77), 1);
+	wire_free(&wire);
 	live_done(&live);
 }
 

@@ -105,6 +105,38 @@ Test(list, priority_changes_the_answer)
 	live_done(&live);
 }
 
+/* What the drop of a claim uncovers is judged by the new priorities. */
+Test(list, runner_up_by_the_new_priorities)
+{
+	struct live live;
+	struct live_agent *agents[3];
+	const char *names[] = {"a.example", "b.example", "c.example"};
+
+	live_init(&live, "a.example", "b.example", "c.example", NULL);
+	live_start(&live);
+	cr_assert_eq(live_set_agents(&live,
+				     "a.example 10.0.0.0/8 priority=3\n"
+				     "b.example 10.0.0.0/8 priority=2\n"
+				     "c.example 10.0.0.0/8 priority=1\n"),
+		     0);
+	for (int i = 0; i < 3; i++) {
+		agents[i] = live_agent(&live, names[i], NULL);
+		live_map(agents[i], "10.0.0.1", names[i]);
+		live_await(&live, agents[i]->acked == 1);
+	}
+	cr_expect_str_eq(live_user(&live, "10.0.0.1"), "a.example");
+	cr_assert_eq(live_set_agents(&live,
+				     "a.example 10.9.0.0/16 priority=3\n"
+				     "b.example 10.0.0.0/8 priority=1\n"
+				     "c.example 10.0.0.0/8 priority=2\n"),
+		     0);
+	cr_expect_str_eq(live_user(&live, "10.0.0.1"), "c.example");
+	live_map(agents[0], "10.9.0.1", "alice");
+	live_await(&live, agents[0]->acked == 2);
+	cr_expect_str_eq(live_user(&live, "10.0.0.1"), "c.example");
+	live_done(&live);
+}
+
 Test(list, null_is_the_empty_list)
 {
 	struct live live;
@@ -195,7 +227,7 @@ static void fail_to_publish(bool is_first)
 	struct uidrecv_record record =
 	    live_record(UIDRECV_OP_MAP, "10.0.0.9", "guest");
 	char table[300];
-	uint64_t ticket;
+	uint64_t ticket, other;
 	uint16_t code;
 
 	live_init(&live, "a.example", "b.example", NULL);
@@ -225,9 +257,13 @@ static void fail_to_publish(bool is_first)
 	cr_expect_eq(uidrecv_receiver_submit(live.receiver, "b.example",
 					     &record, 1, &code),
 		     -ENOENT);
-	cr_expect_eq(live_set_agents(&live, "a.example 10.0.0.0/8"), -ENOENT);
+	/* Nor does that keep a right from being taken away. */
+	cr_expect_eq(live_set_agents(&live, "b.example 10.0.0.0/24"), -ENOENT);
+	other = live_map(agent, "10.1.0.1", "bob");
 	cr_assert_eq(mkdir(table, 0755), 0);
-	live_await(&live, agent->acked == ticket);
+	live_await(&live, agent->acked == other);
+	cr_expect_eq(agent->codes[ticket], 0);
+	cr_expect_eq(agent->codes[other], UIDRECV_REJECT_ADDRESS_NOT_ALLOWED);
 	cr_expect_str_eq(live_user(&live, "10.0.0.1"), "alice");
 	live_done(&live);
 }

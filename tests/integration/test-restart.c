@@ -11,6 +11,7 @@
 #include "wire.h"
 
 #define MAPPINGS 50
+#define CROWD 140
 
 struct watcher {
 	const char *table;
@@ -229,6 +230,38 @@ Test(restart, stop_stores_and_says_goodbye)
 	live_start(&live);
 	ticket = live_map(agent, "10.0.0.99", "bob");
 	live_await(&live, agent->acked == ticket);
+	live_done(&live);
+}
+
+/* More of them have spoken than one dispatch listens to. */
+Test(restart, stop_stores_what_a_crowd_has_said)
+{
+	static struct wire wires[CROWD];
+	struct ur_message message;
+	struct live live;
+	char name[32];
+
+	live_init(&live, NULL, NULL);
+	for (int i = 0; i < CROWD; i++) {
+		snprintf(name, sizeof(name), "a%d.example", i);
+		live_add_name(&live, name);
+	}
+	live_start(&live);
+	for (int i = 0; i < CROWD; i++) {
+		snprintf(name, sizeof(name), "a%d.example", i);
+		wire_new(&wires[i], &live, name);
+		wire_open(&wires[i], 77);
+	}
+	for (int i = 0; i < CROWD; i++)
+		wire_update(&wires[i], 1, "10.0.0.1", "alice", 1);
+	uidrecv_receiver_stop(live.receiver);
+	live_await(&live, live.result == -ESHUTDOWN);
+	cr_expect_eq(live_stats(&live).updates, CROWD);
+	for (int i = 0; i < CROWD; i++) {
+		cr_expect(wire_await(&wires[i], UR_ACK, &message), "%d", i);
+		cr_expect(wire_await(&wires[i], UR_BYE, &message), "%d", i);
+		wire_free(&wires[i]);
+	}
 	live_done(&live);
 }
 

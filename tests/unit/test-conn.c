@@ -296,3 +296,27 @@ Test(conn, half_closed_peer_does_not_spin)
 	cr_expect_lt(woken, 10, "%u", woken);
 	end(&both);
 }
+
+/* Who takes nothing for the hold time is gone, whatever he says meanwhile. */
+Test(conn, peer_that_takes_nothing_is_dropped)
+{
+	struct both both;
+	uint64_t begun_us;
+
+	open_both(&both);
+	ur_conn_pause(both.source.conn);
+	ur_conn_pause(both.sink.conn);
+	for (int i = 0; i < 600000; i++)
+		ur_session_ack(&both.sink.conn->session, 1, both.loop.now_us);
+	ur_conn_flush(both.sink.conn);
+	cr_assert_gt(ur_conn_queued(both.sink.conn), 0);
+	begun_us = both.loop.now_us;
+	while (!both.sink.ended && both.loop.now_us < begun_us + 900000000) {
+		both.loop.now_us += 10000000;
+		ur_loop_run_timers(&both.loop);
+	}
+	cr_expect_eq(both.sink.error, UIDRECV_E_HOLD);
+	cr_expect_geq(both.loop.now_us - begun_us, 90000000);
+	cr_expect_leq(both.loop.now_us - begun_us, 130000000);
+	end(&both);
+}

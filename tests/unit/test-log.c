@@ -41,7 +41,7 @@ Test(log, without_a_callback_nothing_happens)
 
 	ur_log(&log, UIDRECV_LOG_INFO, "%s", "x");
 	ur_log_peer(&log, UIDRECV_LOG_INFO, 1, "%s", "x");
-	cr_expect_eq(log.lines, 0);
+	cr_expect_eq(log.warnings.lines + log.news.lines, 0);
 }
 
 /* A line that is too long is cut, and never beyond its room. */
@@ -94,11 +94,24 @@ Test(log, P22_ten_lines_a_second)
 	ur_log_peer(&log, UIDRECV_LOG_WARNING, now_us + 1000000, "z");
 	cr_expect_eq(lines, 13);
 	cr_expect_str_eq(last, "z");
-	cr_expect_eq(log.suppressed, 0);
+	cr_expect_eq(log.warnings.suppressed, 0);
 	for (int i = 0; i < 1000; i++)
 		ur_log_peer(&log, UIDRECV_LOG_WARNING, now_us + 1000000, "x");
 	cr_expect_eq(lines, 22);
-	cr_expect_eq(log.suppressed, 991);
+	cr_expect_eq(log.warnings.suppressed, 991);
 	ur_log_peer(&log, UIDRECV_LOG_WARNING, now_us + 9000000, "%s", "");
 	cr_expect_eq(lines, 24);
+}
+
+/* Sessions that come and go leave room for a warning. */
+Test(log, P22_news_do_not_hide_warnings)
+{
+	struct ur_log log = make_log();
+
+	for (int i = 0; i < 1000; i++)
+		ur_log_peer(&log, UIDRECV_LOG_INFO, 5000000, "x");
+	cr_expect_eq(lines, 10);
+	ur_log_peer(&log, UIDRECV_LOG_WARNING, 5000000, "y");
+	cr_expect_eq(lines, 11);
+	cr_expect_str_eq(last, "y");
 }

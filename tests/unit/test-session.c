@@ -383,6 +383,34 @@ Test(session, answers_a_newer_version_with_its_own)
 	ur_session_done(&sink);
 }
 
+/* A newer sink may end it before READY, in the highest version it speaks. */
+Test(session, takes_a_goodbye_of_a_newer_version_before_ready)
+{
+	struct ur_session sink, source;
+	struct ur_message message;
+	struct ur_buf buf;
+
+	start(&sink, &source);
+	cr_assert_eq(turn(&sink, &source, SIZE_MAX, 0, &message), 0);
+	cr_assert_eq(source.state, UR_SESSION_WAIT_READY);
+	ur_buf_init(&buf, 4096);
+	ur_bye_encode(&buf, UIDRECV_BYE_SUPERSEDED, NULL, NULL);
+	buf.bytes[buf.start] = 9;
+	cr_assert_eq(ur_session_feed(&source, ur_buf_front(&buf), buf.size), 0);
+	cr_assert_eq(ur_session_next(&source, 0, &message), 1);
+	cr_expect_eq(message.type, UR_BYE);
+	cr_expect_eq(source.bye_received, UIDRECV_BYE_SUPERSEDED);
+	stop(&sink, &source);
+
+	start(&sink, &source);
+	open_both(&sink, &source, SIZE_MAX, 0);
+	cr_assert_eq(ur_session_feed(&source, ur_buf_front(&buf), buf.size), 0);
+	cr_assert_eq(ur_session_next(&source, 0, &message), UIDRECV_E_VERSION);
+	cr_expect_eq(source.bye_sent, UIDRECV_BYE_BAD_VERSION);
+	ur_buf_done(&buf);
+	stop(&sink, &source);
+}
+
 Test(session, keeps_a_quiet_session_alive_and_ends_a_silent_one)
 {
 	struct ur_session sink, source;
