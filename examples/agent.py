@@ -366,8 +366,7 @@ class Agent:
         self.context.check_hostname = False    # identity_matches is stricter
         self.context.minimum_version = ssl.TLSVersion.TLSv1_3
         self.context.set_alpn_protocols([ALPN])
-        self.context.load_cert_chain(options.cert, options.key)
-        self.context.load_verify_locations(options.ca)
+        load_credentials(self.context, options)
         self.session = Session(lambda text: print(text, flush=True),
                                options.batch)
         self.input = Input(options.file, options.lines, options.replay,
@@ -423,7 +422,8 @@ class Agent:
                 raw.close()
                 raise
         if not identity_matches(self.socket.getpeercert(), self.name):
-            raise Refused(f'the receiver is not {self.name}')
+            raise Refused(f'the receiver is not {self.name}: give the name '
+                          'in its certificate with --name')
         if self.socket.selected_alpn_protocol() != ALPN:
             raise Refused(f'the receiver does not speak {ALPN}')
         self.socket.setblocking(False)
@@ -499,33 +499,60 @@ class Agent:
         self.session.out.clear()
 
 
+def load_credentials(context, options):
+    """Raises BadInput that says which file it is: ssl does not."""
+    for path in options.cert, options.key, options.ca:
+        try:
+            open(path, 'rb').close()
+        except OSError as error:
+            raise BadInput(f'{path}: cannot be opened: {error.strerror}; '
+                           'check the path and who may read it') from None
+    try:
+        what = f'{options.cert}, {options.key}: no certificate and its key'
+        context.load_cert_chain(options.cert, options.key)
+        what = f'{options.ca}: no certificates of authorities'
+        context.load_verify_locations(options.ca)
+    except ssl.SSLError as error:
+        raise BadInput(f'{what} in PEM: {error.reason or error}') from None
+
+
 def note(text):
     print(f'agent.py: {text}', file=sys.stderr, flush=True)
 
 
 def host_and_port(text):
-    host, colon, port = text.rpartition(':')
-    if not colon or not host or not 0 < int(port) < 65536:
-        raise ValueError(text)
+    host, _, port = text.rpartition(':')
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise argparse.ArgumentTypeError(
+            f'{text}: write HOST:PORT or [IPV6]:PORT, such as '
+            'firewall.example:5007')
     return host.strip('[]'), int(port)
 
 
 def batch_size(text):
-    if not 1 <= int(text) <= 1000:
-        raise ValueError(text)
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(
+            f'{text}: give a number from 1 to 1000')
     return int(text)
 
 
 def parse_options(arguments):
     parser = argparse.ArgumentParser(
         prog='agent.py', description='Tells a firewall who is at which '
-        'address, by Windows logon events or by commands.')
+        'address, by Windows logon events or by commands.',
+        epilog='Exit: 0 all accepted, 1 some refused or stopped before all '
+        'was acknowledged, 2 wrong command line or input, 3 the receiver '
+        'refuses us for good, or --timeout is over. The head of this file '
+        'says what becomes of events, and what the commands are.')
     parser.add_argument('--connect', required=True, type=host_and_port,
-                        metavar='HOST:PORT')
-    parser.add_argument('--cert', required=True, help='our certificate')
-    parser.add_argument('--key', required=True, help='its private key')
-    parser.add_argument('--ca', required=True,
-                        help='the authority of the receiver\'s')
+                        metavar='HOST:PORT',
+                        help='the receiver; [IPV6]:PORT')
+    parser.add_argument('--cert', required=True, metavar='FILE',
+                        help='this agent\'s certificate (PEM)')
+    parser.add_argument('--key', required=True, metavar='FILE',
+                        help='its key (PEM)')
+    parser.add_argument('--ca', required=True, metavar='FILE',
+                        help='who signs receivers (PEM)')
     parser.add_argument('--name', help='URI or DNS name in the receiver\'s '
                         'certificate; default: HOST')
     parser.add_argument('--replay', action='store_true',
@@ -534,8 +561,9 @@ def parse_options(arguments):
                         help='the input is commands, not events')
     parser.add_argument('--batch', type=batch_size, default=500, metavar='N',
                         help='records per UPDATE, at most 1000')
-    parser.add_argument('--timeout', type=float, default=0, metavar='S')
-    parser.add_argument('file', help='the input; - is standard input')
+    parser.add_argument('--timeout', type=float, default=0, metavar='S',
+                        help='give up after so many seconds')
+    parser.add_argument('file', metavar='FILE', help='the input; - is standard input')
     options = parser.parse_args(arguments)
     if options.replay and options.lines:
         parser.error('--replay is for events')

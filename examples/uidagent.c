@@ -48,8 +48,9 @@ static const char help[] =
     "                           default: HOST\n"
     "      --batch N            records in an UPDATE, to 1024\n"
     "      --load N             invents N mappings and prints the rate\n"
-    "  -v, --verbose            tells of lost connections; -vv: more\n"
-    "      --help, --version\n"
+    "  -v, --verbose            tells of each lost connection; -vv: more\n"
+    "  -h, --help               prints this\n"
+    "  -V, --version            prints the version\n"
     "\n"
     "Exit: 0 all accepted, 1 some refused, 2 wrong command line or line\n"
     "(records before it are delivered), 3 the receiver refuses us for "
@@ -74,6 +75,7 @@ struct program {
 	bool has_rejected;
 	bool has_bad_line;
 	bool is_refused;
+	bool has_lost;
 	int verbose;
 	uint64_t connected_us;
 	uint64_t acked_us;
@@ -130,6 +132,34 @@ static void report_acked(struct program *program,
 		printf("acked %" PRIu64 "\n", event->serial);
 }
 
+/* The first time also if nobody asked: else it would seem to hang. */
+static void report_lost(struct program *program,
+			const struct uidrecv_agent_event *event)
+{
+	if (program->verbose)
+		cli_warn("%s; trying again", event->text);
+	else if (!program->has_lost)
+		cli_warn("%s; trying again, from now on in silence (-v tells)",
+			 event->text);
+	program->has_lost = true;
+}
+
+/* The text has the receiver's address and the reason. */
+static void report_refused(struct program *program,
+			   const struct uidrecv_agent_event *event)
+{
+	program->is_refused = true;
+	if (event->error == UIDRECV_E_IDENTITY)
+		cli_warn("%s; give the name in its certificate with --name; "
+			 "not tried again",
+			 event->text);
+	else if (event->code)
+		cli_warn("%s: %s; not tried again",
+			 uidrecv_bye_name(event->code), event->text);
+	else
+		cli_warn("%s; not tried again", event->text);
+}
+
 static void report(struct program *program,
 		   const struct uidrecv_agent_event *event)
 {
@@ -144,15 +174,10 @@ static void report(struct program *program,
 			cli_warn("%s: connected", receiver);
 		break;
 	case UIDRECV_AGENT_LOST:
-		if (program->verbose)
-			cli_warn("%s: %s: %s; trying again", receiver,
-				 uidrecv_strerror(event->error), event->text);
+		report_lost(program, event);
 		break;
 	case UIDRECV_AGENT_REFUSED:
-		program->is_refused = true;
-		cli_warn("%s: %s: %s %s; not tried again", receiver,
-			 uidrecv_strerror(event->error),
-			 uidrecv_bye_name(event->code), event->text);
+		report_refused(program, event);
 		break;
 	case UIDRECV_AGENT_ACKED:
 		report_acked(program, event);
@@ -301,7 +326,8 @@ static void parse_options(struct program *program, int argc, char *argv[])
 	struct uidrecv_agent_options *agent = &program->options;
 	int option;
 
-	while ((option = getopt_long(argc, argv, ":v", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":vhV", options, NULL)) !=
+	       -1) {
 		switch (option) {
 		case 'c':
 			agent->receiver = optarg;

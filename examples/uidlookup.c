@@ -28,7 +28,7 @@ struct program {
 };
 
 static const char usage[] =
-    "usage: uidlookup --store DIR | --table FILE [--json] ADDRESS[:PORT]...\n"
+    "Usage: uidlookup --store DIR | --table FILE [--json] ADDRESS[:PORT]...\n"
     "       uidlookup --store DIR | --table FILE [--json] --all\n"
     "\n"
     "Tells who is behind an address, out of the table of a receiver.\n"
@@ -36,10 +36,10 @@ static const char usage[] =
     "  -s, --store DIR   the receiver's store directory: its table is\n"
     "                    DIR/table\n"
     "  -t, --table FILE  the table, if it is elsewhere\n"
-    "  -a, --all         list every address that is known\n"
-    "  -j, --json        print one JSON object a line\n"
-    "  -h, --help        print this and exit\n"
-    "  -V, --version     print the version and exit\n"
+    "  -a, --all         lists every address that is known\n"
+    "  -j, --json        prints one JSON object a line\n"
+    "  -h, --help        prints this\n"
+    "  -V, --version     prints the version\n"
     "\n"
     "ADDRESS is IPv4 or IPv6; with a port [IPv6]:PORT. As - addresses are\n"
     "read from standard input, one a line.\n"
@@ -50,7 +50,7 @@ static const char usage[] =
     "USER and NAME have white space, %, control characters and what is not\n"
     "UTF-8 as %XX.\n"
     "\n"
-    "Exit status: 0 all known, 1 some unknown, 2 an error.\n";
+    "Exit: 0 all known, 1 some unknown, 2 an error.\n";
 
 static void worsen(struct program *program, int exit_status)
 {
@@ -69,6 +69,8 @@ static const char *advise(int error)
 	case -ELOOP:
 		return "give the file itself, not a symbolic link";
 	case UIDRECV_E_TABLE:
+		return "give the receiver's table; if this is it, restart the "
+		       "receiver, which makes a new one";
 	case UIDRECV_E_TABLE_VERSION:
 	case UIDRECV_E_TABLE_BOOT:
 		return "restart the receiver, which makes a new one";
@@ -323,7 +325,8 @@ static void parse_options(struct program *program, int argc, char **argv)
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "s:t:ajhV", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":s:t:ajhV", options, NULL)) !=
+	       -1) {
 		if (c == 's') {
 			set_path(program, optarg, "/table");
 		} else if (c == 't') {
@@ -342,7 +345,10 @@ static void parse_options(struct program *program, int argc, char **argv)
 			       version >> 8 & 0xff, version & 0xff);
 			exit(EXIT_KNOWN);
 		} else {
-			fputs("uidlookup: see uidlookup --help\n", stderr);
+			fprintf(stderr,
+				"uidlookup: %s: %s; see uidlookup --help\n",
+				argv[optind - 1],
+				c == ':' ? "needs a value" : "unknown option");
 			exit(EXIT_ERROR);
 		}
 	}

@@ -33,9 +33,14 @@ static const char help[] =
     "      --ca FILE              who signs agents (PEM)\n"
     "      --crl FILE             who is revoked (PEM)\n"
     "      --agents FILE          who may say what, a line each:\n"
-    "                             NAME NETWORK... [key=value...]\n"
+    "                             NAME NETWORK... [key=value...], with the "
+    "keys\n"
+    "                             domains, priority, lifetime_s, "
+    "lifetime_max_s,\n"
+    "                             mappings_max, allow\n"
     "  -v, --verbose              logs sessions; -vv: more\n"
-    "      --help, --version\n"
+    "  -h, --help                 prints this\n"
+    "  -V, --version              prints the version\n"
     "\n"
     "Prints \"listening ADDRESS:PORT\" for each listener, then \"ready\".\n"
     "SIGHUP reads certificates and agents again and prints \"reloaded\" or\n"
@@ -103,7 +108,8 @@ static void parse_options(struct config *config, int argc, char *argv[])
 	struct uidrecv_receiver_options *receiver = &config->receiver;
 	int option;
 
-	while ((option = getopt_long(argc, argv, ":v", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":vhV", options, NULL)) !=
+	       -1) {
 		switch (option) {
 		case 's':
 			receiver->store_path = optarg;
