@@ -28,6 +28,9 @@ static int on_authenticated(struct ur_conn *conn)
 	if (conn->options.context != receiver->tls &&
 	    ur_tls_reverify(conn->tls, receiver->tls) < 0)
 		return UIDRECV_E_CERTIFICATE;
+	/* Before the first list nobody can be told that he is not on it. */
+	if (!receiver->rights)
+		return UIDRECV_BYE_OVERLOADED;
 	for (size_t i = 0; i < count; i++) {
 		const char *name = ur_tls_get_name(conn->tls, i);
 
