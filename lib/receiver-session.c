@@ -356,10 +356,14 @@ void ur_receiver_resume_all(struct uidrecv_receiver *receiver)
 	receiver->has_paused = false;
 	for (struct ur_conn *conn = receiver->conns; conn; conn = next) {
 		next = conn->next;
-		if (ur_conn_queued(conn) > UNREAD_MAX)
+		if (ur_conn_queued(conn) > UNREAD_MAX) {
 			receiver->has_paused = true;
-		else
-			ur_conn_resume(conn);
+			continue;
+		}
+		ur_conn_resume(conn);
+		/* All is out again, so no event would tell of its turn. */
+		if (conn->is_paused && ur_conn_queued(conn) <= UNREAD_MAX)
+			ur_loop_wake(&receiver->loop);
 	}
 }
 
