@@ -28,6 +28,9 @@ static int on_authenticated(struct ur_conn *conn)
 	if (conn->options.context != receiver->tls &&
 	    ur_tls_reverify(conn->tls, receiver->tls) < 0)
 		return UIDRECV_E_CERTIFICATE;
+	/* Before the first list nobody can be told that he is not on it. */
+	if (!receiver->rights)
+		return UIDRECV_BYE_OVERLOADED;
 	for (size_t i = 0; i < count; i++) {
 		const char *name = ur_tls_get_name(conn->tls, i);
 
@@ -354,10 +357,14 @@ void ur_receiver_resume_all(struct uidrecv_receiver *receiver)
 	receiver->has_paused = false;
 	for (struct ur_conn *conn = receiver->conns; conn; conn = next) {
 		next = conn->next;
-		if (ur_conn_queued(conn) > UNREAD_MAX)
+		if (ur_conn_queued(conn) > UNREAD_MAX) {
 			receiver->has_paused = true;
-		else
-			ur_conn_resume(conn);
+			continue;
+		}
+		ur_conn_resume(conn);
+		/* All is out again, so no event would tell of its turn. */
+		if (conn->is_paused && ur_conn_queued(conn) <= UNREAD_MAX)
+			ur_loop_wake(&receiver->loop);
 	}
 }
 

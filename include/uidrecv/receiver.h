@@ -251,8 +251,10 @@ UIDRECV_API void uidrecv_receiver_stop(struct uidrecv_receiver *receiver);
  *         -EINVAL                 an argument is wrong;
  *         UIDRECV_E_UNKNOWN_AGENT  the name is not on the list;
  *         UIDRECV_E_FORKED, -ENOMEM, or an error of the store: nothing was
- *         stored; or an error of the table's file: the records are stored,
- *         and dispatch goes on trying to publish them.
+ *         stored;
+ *         or an error of the table's file: the records may be durable already,
+ *         and are published as soon as that is possible. To submit them again
+ *         does no harm.
  *
  * @since 0.1
  */

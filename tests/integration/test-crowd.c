@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clock.h"
 #include "live.h"
+#include "message-tlv.h"
 #include "receiver-private.h"
 #include "wire.h"
 
@@ -216,6 +218,63 @@ Test(crowd, acks_that_were_never_sent)
 	cr_expect_eq(kept, 3, "%zu", kept);
 	cr_expect_eq(count_rejects(&live, 20), 3);
 	wire_free(&wire);
+	live_done(&live);
+}
+
+/* As a host does: dispatches when the descriptor is readable, not else. */
+static void dispatch_when_readable(void *user)
+{
+	struct live *live = user;
+	struct pollfd in = {.fd = uidrecv_receiver_get_fd(live->receiver),
+			    .events = POLLIN};
+
+	if (poll(&in, 1, 0) == 1)
+		live->result = uidrecv_receiver_dispatch(live->receiver);
+}
+
+/* 1,024 records of nothing: little to say, much to answer. */
+static void say_nothing(struct wire *wire, uint64_t serial)
+{
+	struct ur_buf buf;
+	size_t begun;
+
+	ur_buf_init(&buf, UR_FRAME_HEADER + UR_FRAME_BODY_MAX);
+	begun = ur_frame_begin(&buf, 1, UR_UPDATE, serial);
+	ur_tlv_put(&buf, UR_TLV_AS_OF, 8);
+	ur_buf_u64(&buf, ur_clock_wall_us());
+	for (int i = 0; i < 1024; i++)
+		ur_tlv_put(&buf, UIDRECV_OP_MAP, 0);
+	ur_frame_end(&buf, begun);
+	wire_send(wire, &buf);
+	ur_buf_done(&buf);
+}
+
+/* Much is told again without a rest, to one who reads it all. */
+Test(crowd, many_answers_again)
+{
+	struct live live;
+	struct wire wire;
+	struct ur_message message;
+	uint64_t begun_ms = 0;
+
+	live_init(&live, "a.example", NULL);
+	live_start(&live);
+	live.is_frozen = true;
+	live.hook = dispatch_when_readable;
+	live.hook_user = &live;
+	for (int again = 0; again < 2; again++) {
+		wire_new(&wire, &live, "a.example");
+		cr_assert_eq(wire_open(&wire, 77), again ? 250 : 0);
+		begun_ms = live_now_ms();
+		for (uint64_t serial = 1; serial <= 250; serial++)
+			say_nothing(&wire, serial);
+		do
+			cr_assert(wire_await(&wire, UR_ACK, &message));
+		while (message.serial < 250);
+		wire_free(&wire);
+	}
+	cr_expect_lt(live_now_ms() - begun_ms, 3000, "%u ms",
+		     (unsigned int)(live_now_ms() - begun_ms));
 	live_done(&live);
 }
 

@@ -156,6 +156,28 @@ Test(list, null_is_the_empty_list)
 	live_done(&live);
 }
 
+/* Before there is a list nobody is refused for good. */
+Test(list, agents_come_before_the_first_list)
+{
+	struct live live;
+	struct live_agent *agent;
+
+	live_init(&live, "a.example", NULL);
+	live_start(&live);
+	live_stop(&live);
+	cr_assert_eq(
+	    uidrecv_receiver_new(&live.receiver, &live.options, NULL, 0), 0);
+	cr_assert_eq(uidrecv_receiver_listen(live.receiver, live.address, NULL),
+		     0);
+	agent = live_agent(&live, "a.example", NULL);
+	live_await(&live, agent->last.type);
+	cr_expect_eq(agent->last.type, UIDRECV_AGENT_LOST);
+	cr_expect_eq(agent->last.code, UIDRECV_BYE_OVERLOADED);
+	cr_assert_eq(live_set_agents(&live, live.rights), 0);
+	live_await(&live, agent->events[UIDRECV_AGENT_CONNECTED]);
+	live_done(&live);
+}
+
 /* The list changes while a handshake is under way, by which it was let in. */
 Test(list, removed_before_its_hello)
 {
