@@ -76,6 +76,9 @@ void ur_conn_flush(struct ur_conn *conn)
 	    conn->state == UR_CONN_LINGERING)
 		return;
 	ret = send_cipher(conn);
+	/* The session is closed then, and has no deadline any more. */
+	if (ret >= 0 && conn->session.out.failed)
+		ret = -ENOMEM;
 	if (ret < 0) {
 		ur_conn_drop(conn, ret);
 		return;

@@ -221,6 +221,23 @@ Test(conn, pause_is_not_silence)
 	end(&both);
 }
 
+/* What it could not queue makes a hole in the stream: that is its end. */
+Test(conn, output_without_memory)
+{
+	struct both both;
+
+	open_both(&both);
+	both.source.conn->session.out.limit = 100;
+	say(&both, 1000);
+	ur_conn_flush(both.source.conn);
+	cr_expect_eq(both.source.ended, 1);
+	cr_expect_eq(both.source.error, -ENOMEM);
+	turn(&both, 20);
+	cr_expect_eq(both.source.gone, 1);
+	cr_expect_eq(both.sink.gone, 1);
+	end(&both);
+}
+
 /* A BYE reaches the other, both end once, and both go. */
 Test(conn, bye)
 {
