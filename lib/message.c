@@ -112,7 +112,7 @@ static enum ur_tlvs_result take(struct ur_tlvs *tlvs, enum ur_place place,
 enum ur_tlvs_result ur_tlvs_read(struct ur_tlvs *tlvs, enum ur_place place,
 				 const uint8_t *bytes, size_t size)
 {
-	enum ur_tlvs_result result;
+	enum ur_tlvs_result result, all = UR_TLVS_GOOD;
 	struct ur_reading reading;
 	struct ur_tlv tlv;
 
@@ -122,12 +122,15 @@ enum ur_tlvs_result ur_tlvs_read(struct ur_tlvs *tlvs, enum ur_place place,
 	tlvs->all = reading;
 	while (ur_tlv_next(&reading, &tlv)) {
 		result = take(tlvs, place, &tlv);
-		if (result != UR_TLVS_GOOD)
+		if (result == UR_TLVS_BAD)
 			return result;
+		/* What is wrong with the structure comes first. */
+		if (result == UR_TLVS_UNKNOWN)
+			all = result;
 	}
 	if (reading.failed || belongings[place].needed & ~tlvs->seen)
 		return UR_TLVS_BAD;
-	return UR_TLVS_GOOD;
+	return all;
 }
 
 struct ur_reading ur_tlvs_get(const struct ur_tlvs *tlvs, unsigned int type)

@@ -284,7 +284,16 @@ int uidrecv_receiver_reload_certificates(struct uidrecv_receiver *receiver,
 void ur_receiver_check_certificates(struct uidrecv_receiver *receiver)
 {
 	int64_t now_s = (int64_t)(ur_clock_wall_us() / 1000000);
+	bool is_old = receiver->tls &&
+		      ur_tls_context_get_crl_next_update(receiver->tls) < now_s;
 
+	if (is_old && !receiver->crl_is_old)
+		ur_log(&receiver->log, UIDRECV_LOG_ERROR,
+		       "%s: a revocation list has expired: no agent of its "
+		       "authority is let in until there is a new one and the "
+		       "certificates are read again",
+		       receiver->crl_path);
+	receiver->crl_is_old = is_old;
 	for (struct ur_conn *conn = receiver->conns; conn; conn = conn->next)
 		if (conn->state == UR_CONN_SESSION &&
 		    ur_tls_get_not_after(conn->tls) < now_s)

@@ -38,6 +38,7 @@ struct uidrecv_receiver {
 	struct ur_timer second_timer; /* housekeeping */
 	struct ur_timer retry_timer;  /* of a round that failed */
 	uint64_t retry_us;
+	bool crl_is_old;   /* and that was said */
 	bool is_blocked;   /* a round failed: nothing is read */
 	bool retry_is_due; /* of that round */
 	bool has_paused;   /* connections wait for the round */

@@ -390,7 +390,8 @@ int uidrecv_rights_load(struct uidrecv_rights *rights, const char *path,
 	parser.error_size = error ? error_size : 0;
 	r = ur_file_read(path, FILE_SIZE_MAX, &text, &size);
 	if (r < 0) {
-		snprintf(parser.error, parser.error_size, "%s: %s", path,
+		snprintf(parser.error, parser.error_size,
+			 "%s: %s; check the path and who may read it", path,
 			 uidrecv_strerror(r));
 		return r;
 	}

@@ -45,7 +45,8 @@ struct uidrecv_receiver_options {
 	const char *cert_path;
 	const char *key_path;
 	const char *ca_path;
-	const char *crl_path; /* NULL: revocation is not checked */
+	/* NULL: revocation is not checked. Expired: nobody is let in. */
+	const char *crl_path;
 
 	uidrecv_log_fn log; /* NULL: silent */
 	void *log_user;

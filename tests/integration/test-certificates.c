@@ -214,6 +214,28 @@ Test(certificates, I02_reload_within_a_handshake)
 	live_done(&live);
 }
 
+/* It lets nobody in, and the operator hears why, once. */
+Test(certificates, I06_an_expired_list_is_told)
+{
+	struct live live;
+
+	live_init(&live, "a.example", NULL);
+	certs_make_crl(live.certs, &(struct certs_crl){.file = "crl.pem",
+						       .issuer = "ca",
+						       .starts_s = -7200,
+						       .ends_s = -3600});
+	live.options.crl_path = certs_path(live.certs, "crl.pem");
+	live_start(&live);
+	live_await(&live, live_log_has(&live.log, "list has expired"));
+	live_turns(&live, 2200);
+	cr_expect_eq(live.log.lines[UIDRECV_LOG_ERROR], 1);
+	make_crl(&live, NULL);
+	cr_assert_eq(reload(&live), 0);
+	live_agent(&live, "a.example", NULL);
+	live_await(&live, live_stats(&live).sessions == 1);
+	live_done(&live);
+}
+
 Test(certificates, O01_bad_files_keep_the_old)
 {
 	static const char *const files[] = {"receiver.pem", "receiver-key.pem",

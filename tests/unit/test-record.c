@@ -313,6 +313,26 @@ Test(record, every_type_of_tlv_in_every_record)
 	}
 }
 
+/* Of two faults, that of the structure is told. */
+Test(record, a_broken_record_is_malformed_whatever_else_it_has)
+{
+	struct uidrecv_record record;
+	struct ur_buf inner = inner_of(1u << USER);
+
+	put_tlv(&inner, 0x8055, "", 0);
+	cr_assert_eq(code_of(UIDRECV_OP_MAP, &inner, &record),
+		     UIDRECV_REJECT_MALFORMED);
+	ur_buf_done(&inner);
+	inner = inner_of(1u << USER | 1u << ADDRESS);
+	put_tlv(&inner, 0x8055, "", 0);
+	cr_assert_eq(code_of(UIDRECV_OP_MAP, &inner, &record),
+		     UIDRECV_REJECT_UNSUPPORTED);
+	ur_buf_u8(&inner, 0);
+	cr_assert_eq(code_of(UIDRECV_OP_MAP, &inner, &record),
+		     UIDRECV_REJECT_MALFORMED);
+	ur_buf_done(&inner);
+}
+
 Test(record, records_of_later_versions_count)
 {
 	struct uidrecv_record record;
