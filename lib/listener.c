@@ -54,6 +54,12 @@ static void on_ready(struct ur_watch *watch, uint32_t events)
 		case EWOULDBLOCK:
 #endif
 			return;
+		case EINVAL:
+			/* Shut down by its former owner: it would hang up for
+			 * ever, also when nothing is asked for. */
+			ur_loop_remove(listener->loop, &listener->watch);
+			listener->failed(listener, -EINVAL);
+			return;
 		default:
 			/* The error of one connection that is gone already. */
 			continue;

@@ -13,7 +13,7 @@ struct ur_listener {
 	void *owner;
 	/* A new connection; the owner takes the non-blocking socket. */
 	void (*accepted)(struct ur_listener *listener, int fd);
-	/* accept() fails, and is paused; called once per pause. */
+	/* accept() fails, and is paused (-EINVAL: ended); once per pause. */
 	void (*failed)(struct ur_listener *listener, int error);
 	uint16_t port; /* host byte order */
 };

@@ -238,14 +238,24 @@ static void turn_agent(struct live_agent *agent)
 		take_event(agent, &event);
 }
 
+/* Only what its descriptor asks for: a wake-up that is lost must be seen. */
+static bool is_readable(int fd)
+{
+	struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+
+	return poll(&pollfd, 1, 0) == 1;
+}
+
 void live_turn(struct live *live)
 {
 	struct pollfd fds[LIVE_AGENTS_MAX + 1];
 	nfds_t count = 0;
 
 	if (live->receiver && !live->is_frozen) {
-		live->result = uidrecv_receiver_dispatch(live->receiver);
-		fds[count++].fd = uidrecv_receiver_get_fd(live->receiver);
+		fds[count].fd = uidrecv_receiver_get_fd(live->receiver);
+		if (is_readable(fds[count++].fd))
+			live->result =
+			    uidrecv_receiver_dispatch(live->receiver);
 	}
 	if (live->hook)
 		live->hook(live->hook_user);

@@ -29,6 +29,10 @@ files_are_there() {
 	done
 }
 
+agent_runs() {
+	run_quietly "$(find "$top/root" -name agent.py)" --help
+}
+
 # What is compiled sees nothing of the source tree.
 compile() {
 	local package=$1 source=$2 program=$3
@@ -62,6 +66,7 @@ versions_agree() {
 expect_silence 'meson installs' install_into_top
 expect_silence 'headers, libraries and pkg-config files are installed' \
 	files_are_there
+expect_silence 'the agent in Python runs' agent_runs
 pc=$(find "$top/root" -name libuidlookup.pc)
 libdir=$(dirname "$(dirname "${pc:-/none/none}")")
 export PKG_CONFIG_PATH=$libdir/pkgconfig PKG_CONFIG_SYSROOT_DIR=$top/root

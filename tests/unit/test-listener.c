@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -191,4 +192,21 @@ Test(listener, bind_both_families)
 		getsockopt(fds[1], IPPROTO_IPV6, IPV6_V6ONLY, &one, &size);
 		cr_expect_eq(one, 1);
 	}
+}
+
+/* A socket that its former owner shuts down ends, and costs nothing more. */
+Test(listener, shut_down_by_its_former_owner)
+{
+	struct ur_loop loop;
+	struct ur_listener *listener = start(&loop);
+	struct pollfd pollfd = {.fd = loop.epoll_fd, .events = POLLIN};
+
+	cr_assert_eq(shutdown(listener->watch.fd, SHUT_RDWR), 0);
+	for (int i = 0; i < 10; i++)
+		ur_loop_poll(&loop);
+	cr_expect_eq(failures, 1);
+	cr_expect_eq(last_error, -EINVAL);
+	cr_expect_eq(poll(&pollfd, 1, 0), 0);
+	ur_listener_free(listener);
+	ur_loop_done(&loop);
 }
