@@ -88,12 +88,19 @@ static void take_offset(struct uidrecv_receiver *receiver, struct ur_conn *conn,
 static int store_hello(struct uidrecv_receiver *receiver, struct ur_conn *conn,
 		       const struct ur_hello *hello, struct ur_peer *peer)
 {
-	struct ur_agent_row row =
-	    *ur_store_get_agent_by_id(receiver->store, peer->id);
+	const struct ur_agent_row *former =
+	    ur_store_get_agent_by_id(receiver->store, peer->id);
+	struct ur_agent_row row = *former;
 	uint64_t forget = hello->acked;
 	int error;
 
 	take_offset(receiver, conn, hello, &row);
+	/* A session that is only resumed need not cost an fsync. */
+	if (row.session_id == hello->session_id && forget <= peer->dropped &&
+	    row.offset_us == former->offset_us &&
+	    !memcmp(row.offset_boot_id, former->offset_boot_id,
+		    sizeof(row.offset_boot_id)))
+		return 0;
 	if (row.session_id != hello->session_id) {
 		memmove(row.superseded + 1, row.superseded,
 			sizeof(row.superseded) - sizeof(row.superseded[0]));

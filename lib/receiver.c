@@ -163,17 +163,11 @@ void ur_receiver_on_retry(struct ur_timer *timer)
 	ur_loop_wake(&receiver->loop);
 }
 
-static void keep_house(struct uidrecv_receiver *receiver)
+static void keep_store(struct uidrecv_receiver *receiver, uint64_t now_us)
 {
-	uint64_t now_us = ur_receiver_store_now_us(receiver);
 	uint64_t wall_us = ur_clock_wall_us();
 	int error;
 
-	if (receiver->table)
-		ur_table_beat(receiver->table);
-	ur_receiver_check_certificates(receiver);
-	if (receiver->is_blocked)
-		return;
 	error = ur_store_tick(receiver->store, now_us, wall_us);
 	if (error >= 0)
 		error = ur_store_collect(receiver->store, COLLECT_ROWS, now_us,
@@ -182,9 +176,22 @@ static void keep_house(struct uidrecv_receiver *receiver)
 		ur_log_peer(&receiver->log, UIDRECV_LOG_ERROR,
 			    receiver->loop.now_us, "the store: %s",
 			    uidrecv_strerror(error));
-	/* Without a list there is no table; it will be made of the store. */
-	if (!receiver->table)
+}
+
+static void keep_house(struct uidrecv_receiver *receiver)
+{
+	uint64_t now_us = ur_receiver_store_now_us(receiver);
+	int error;
+
+	if (receiver->table)
+		ur_table_beat(receiver->table);
+	ur_receiver_check_certificates(receiver);
+	if (!receiver->is_blocked)
+		keep_store(receiver, now_us);
+	/* Without a list, or after a failure, it will be made of the store. */
+	if (!receiver->table || receiver->round.publish_failed)
 		return;
+	/* Runners-up need no disk. */
 	(void)ur_store_settle(receiver->store, now_us);
 	error = ur_round_publish(&receiver->round, now_us);
 	if (error)
