@@ -115,6 +115,39 @@ Test(disk, S06_failed_submit_is_taken_back)
 	live_done(&live);
 }
 
+/* Who waits behind a mapping that ends needs no disk to be known. */
+Test(disk, S06_runner_up_takes_over_meanwhile)
+{
+	struct live live;
+	struct live_agent *agent;
+	struct uidrecv_record winner =
+	    live_record(UIDRECV_OP_MAP, "10.0.0.1", "alice");
+	struct uidrecv_record runner_up =
+	    live_record(UIDRECV_OP_MAP, "10.0.0.1", "bob");
+	uint16_t code = 77;
+
+	live_init(&live, "a.example", "b.example", "c.example", NULL);
+	live_start(&live);
+	agent = live_agent(&live, "c.example", NULL);
+	live_await(&live, agent->events[UIDRECV_AGENT_CONNECTED]);
+	winner.lifetime_s = 1;
+	cr_assert_eq(uidrecv_receiver_submit(live.receiver, "b.example",
+					     &runner_up, 1, &code),
+		     0);
+	cr_assert_eq(uidrecv_receiver_submit(live.receiver, "a.example",
+					     &winner, 1, &code),
+		     0);
+	cr_expect_str_eq(live_user(&live, "10.0.0.1"), "alice");
+	limit_files(4096);
+	live_map(agent, "10.0.0.2", "carol");
+	live_turns(&live, 2500);
+	cr_expect_eq(agent->acked, 0);
+	cr_expect_str_eq(live_user(&live, "10.0.0.1"), "bob");
+	relieve();
+	live_await(&live, agent->acked == 1);
+	live_done(&live);
+}
+
 /* The agent's connection breaks and comes again while it waits. */
 Test(disk, S06_agent_goes_and_comes)
 {
