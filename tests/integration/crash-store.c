@@ -196,6 +196,8 @@ int main(int argc, char **argv)
 		else
 			die("usage: --kills N --seed N", 0);
 	}
+	if (getenv("UIDRECV_TEST_LONG"))
+		kills *= 10;
 	srandom(seed);
 	if (!mkdtemp(directory))
 		die("mkdtemp", -errno);

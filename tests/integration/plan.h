@@ -30,7 +30,7 @@ static inline struct plan parse_plan(int argc, char **argv)
 	    {"threads", no_argument, NULL, 't'},
 	    {NULL, 0, NULL, 0},
 	};
-	struct plan plan = {UINT64_C(100000000), 200, 3, 120, 1, false};
+	struct plan plan = {UINT64_C(100000000), 200, 4, 120, 1, false};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -50,6 +50,11 @@ static inline struct plan parse_plan(int argc, char **argv)
 			plan.has_threads = true;
 		else
 			exit(2);
+	}
+	if (getenv("UIDRECV_TEST_LONG")) {
+		plan.lookups *= 10;
+		plan.kills *= 5;
+		plan.seconds *= 10;
 	}
 	return plan;
 }

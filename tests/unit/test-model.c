@@ -240,7 +240,8 @@ static uint64_t get_number(const char *name, uint64_t otherwise)
 Test(model, P25_table_and_array_agree)
 {
 	uint64_t first = get_number("MODEL_SEED", 1);
-	uint64_t seeds = get_number("MODEL_SEEDS", 2000);
+	uint64_t seeds = get_number("MODEL_SEEDS",
+				    getenv("UIDRECV_TEST_LONG") ? 20000 : 2000);
 	static struct model model;
 
 	for (uint64_t seed = first; seed < first + seeds; seed++) {

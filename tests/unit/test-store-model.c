@@ -409,11 +409,13 @@ static void done(void)
 	box_done(&box);
 }
 
-TestSuite(store_model, .fini = done, .timeout = 250);
+TestSuite(store_model, .fini = done, .timeout = 3000);
 
 /* The two ends of the seeds run side by side. */
 static void run_seeds(uint64_t first, uint64_t last)
 {
+	if (getenv("UIDRECV_TEST_LONG"))
+		last = first + 10 * (last - first);
 	for (uint64_t run = first; run < last; run++) {
 		box_start(&box);
 		run_model(run, 50);
@@ -428,12 +430,14 @@ Test(store_model, P25_many_short_runs_agree)
 
 Test(store_model, P25_as_many_others_agree)
 {
-	run_seeds(1500, 3000);
+	run_seeds(100000, 101500);
 }
 
 Test(store_model, P25_long_runs_agree)
 {
-	for (uint64_t run = 1; run < 6; run++) {
+	uint64_t runs = getenv("UIDRECV_TEST_LONG") ? 60 : 6;
+
+	for (uint64_t run = 1; run < runs; run++) {
 		box_start(&box);
 		run_model(run << 32, 700);
 		box_done(&box);
