@@ -1,45 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <criterion/criterion.h>
-#include <dirent.h>
 #include <signal.h>
 #include <sys/resource.h>
 
-#include "../table-helper.h"
-
-static struct scratch scratch;
-
-static void setup(void)
-{
-	scratch_init(&scratch);
-}
-
-static void teardown(void)
-{
-	scratch_done(&scratch);
-}
+#include "tables.h"
 
 TestSuite(growth, .init = setup, .fini = teardown);
-
-static unsigned int count_files(void)
-{
-	DIR *dir = opendir(scratch.dir);
-	unsigned int count = 0;
-
-	while (readdir(dir) != NULL)
-		count++;
-	closedir(dir);
-	return count - 2;
-}
-
-static void check_user(struct uidrecv_reader *reader, uint32_t ipv4,
-		       const char *user)
-{
-	struct uidrecv_mapping mapping;
-
-	cr_assert_eq(look(reader, ipv4, &mapping), 1);
-	cr_assert_eq(mapping.user_size, strlen(user));
-	cr_assert_str_eq(mapping.user, user);
-}
 
 Test(growth, more_agents_than_expected_make_it_grow)
 {
