@@ -162,8 +162,15 @@ static inline uint64_t ur_hash(uint64_t generation,
 	uint64_t right = address.lo ^ (generation << 32 | generation >> 32) ^
 			 UINT64_C(0x9e3779b97f4a7c15);
 	ur_u128 product = (ur_u128)left * right;
+	uint64_t folded = (uint64_t)product ^ (uint64_t)(product >> 64);
 
-	return (uint64_t)product ^ (uint64_t)(product >> 64);
+	/*
+	 * For IPv4 left is the generation alone. One in a thousand ends in ten
+	 * zero bits, and so would the product: neighbours would share a home.
+	 */
+	folded ^= folded >> 32;
+	folded *= UINT64_C(0x9e3779b97f4a7c15);
+	return folded ^ folded >> 29;
 }
 
 /*

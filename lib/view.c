@@ -172,7 +172,8 @@ int ur_view_find(const struct ur_view *view, struct uidrecv_address address,
 			return read_slot(view, slot, first, store_now_us,
 					 ret_mapping);
 	}
-	return UIDRECV_E_TABLE;
+	/* The writer grows rather than put an address further from its home. */
+	return 0;
 }
 
 int ur_view_at(const struct ur_view *view, uint64_t position,

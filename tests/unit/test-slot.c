@@ -38,8 +38,11 @@ Test(slot, addresses_spread_evenly)
 {
 	uint64_t seed = 1;
 
-	for (int round = 0; round < 20; round++) {
-		uint64_t generation = next_random(&seed);
+	for (int round = 0; round < 68; round++) {
+		/* Random ones, and those that end in many zeros. */
+		uint64_t generation = round < 20
+					  ? next_random(&seed)
+					  : next_random(&seed) << (round - 20);
 		unsigned int in[1024] = {0}, most = 0;
 
 		/* A dense network, and one address of each of many /64. */
