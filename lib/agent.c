@@ -288,7 +288,6 @@ int uidrecv_agent_get_counters(const struct uidrecv_agent *agent,
 {
 	struct uidrecv_agent_counters counters;
 	uint64_t now_us;
-	size_t size;
 
 	if (!agent || !ret_counters || ret_counters->size < sizeof(size_t))
 		return -EINVAL;
@@ -304,9 +303,6 @@ int uidrecv_agent_get_counters(const struct uidrecv_agent *agent,
 	now_us = ur_clock_boot_us();
 	if (agent->is_waiting && agent->retry_timer.at_us > now_us)
 		counters.retry_ms = (agent->retry_timer.at_us - now_us) / 1000;
-	size = ret_counters->size < sizeof(counters) ? ret_counters->size
-						     : sizeof(counters);
-	counters.size = size;
-	memcpy(ret_counters, &counters, size);
+	ur_options_give(ret_counters, &counters, sizeof(counters));
 	return 0;
 }

@@ -41,4 +41,19 @@ static inline int ur_options_load(void *dst, size_t dst_size, size_t smallest,
 	return 0;
 }
 
+/*
+ * The other way: gives a caller, whose struct says its size, as much of ours as
+ * it has room for, with the size that was written.
+ */
+static inline void ur_options_give(void *dst, void *ours, size_t ours_size)
+{
+	size_t size;
+
+	memcpy(&size, dst, sizeof(size));
+	if (size > ours_size)
+		size = ours_size;
+	memcpy(ours, &size, sizeof(size));
+	memcpy(dst, ours, size);
+}
+
 #endif

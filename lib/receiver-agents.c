@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "options.h"
 #include "receiver-private.h"
 
 #define DAY_S 86400
@@ -310,7 +311,6 @@ int uidrecv_receiver_get_stats(const struct uidrecv_receiver *receiver,
 {
 	struct uidrecv_receiver_stats stats;
 	struct ur_store_stats store;
-	size_t size;
 
 	if (!receiver || !ret_stats || ret_stats->size < sizeof(size_t))
 		return -EINVAL;
@@ -332,10 +332,7 @@ int uidrecv_receiver_get_stats(const struct uidrecv_receiver *receiver,
 	if (receiver->tls)
 		stats.certificate_days =
 		    days_until(ur_tls_context_get_not_after(receiver->tls));
-	size =
-	    ret_stats->size < sizeof(stats) ? ret_stats->size : sizeof(stats);
-	stats.size = size;
-	memcpy(ret_stats, &stats, size);
+	ur_options_give(ret_stats, &stats, sizeof(stats));
 	return 0;
 }
 
@@ -363,7 +360,6 @@ int uidrecv_receiver_get_agent_stats(const struct uidrecv_receiver *receiver,
 	struct uidrecv_agent_stats stats = {0};
 	const struct ur_agent_row *row;
 	const struct ur_peer *peer;
-	size_t size;
 
 	if (!receiver || !ret_stats || ret_stats->size < sizeof(size_t))
 		return -EINVAL;
@@ -383,9 +379,6 @@ int uidrecv_receiver_get_agent_stats(const struct uidrecv_receiver *receiver,
 		stats.durable = row->durable;
 		stats.clock_offset_us = row->offset_us;
 	}
-	size =
-	    ret_stats->size < sizeof(stats) ? ret_stats->size : sizeof(stats);
-	stats.size = size;
-	memcpy(ret_stats, &stats, size);
+	ur_options_give(ret_stats, &stats, sizeof(stats));
 	return 1;
 }

@@ -21,14 +21,7 @@ static int publish_answer(void *user, const struct ur_change *change)
 {
 	struct ur_table *table = ((void **)user)[0];
 	const uint64_t *now_us = ((void **)user)[1];
-	struct ur_table_answer answer = {
-	    .address = change->address,
-	    .deadline_us = change->deadline_us,
-	    .agent = change->agent,
-	    .source = change->source,
-	    .user_size = change->user_size,
-	    .user = change->user,
-	};
+	struct ur_table_answer answer = ur_round_answer(change);
 
 	return ur_table_put(table, &answer, *now_us);
 }

@@ -179,19 +179,24 @@ static int store_all(struct ur_round *round, uint64_t now_us, uint64_t wall_us)
 	return ur_store_commit(round->store, now_us, wall_us);
 }
 
+struct ur_table_answer ur_round_answer(const struct ur_change *change)
+{
+	return (struct ur_table_answer){
+	    .address = change->address,
+	    .deadline_us = change->deadline_us,
+	    .agent = change->agent,
+	    .source = change->source,
+	    .user_size = change->user_size,
+	    .user = change->user,
+	};
+}
+
 int ur_round_publish(struct ur_round *round, uint64_t now_us)
 {
 	struct ur_change change;
 
 	while (ur_store_next_change(round->store, &change) == 1) {
-		struct ur_table_answer answer = {
-		    .address = change.address,
-		    .deadline_us = change.deadline_us,
-		    .agent = change.agent,
-		    .source = change.source,
-		    .user_size = change.user_size,
-		    .user = change.user,
-		};
+		struct ur_table_answer answer = ur_round_answer(&change);
 		int error = ur_table_put(*round->table, &answer, now_us);
 
 		if (!error)

@@ -79,6 +79,9 @@ int ur_round_submit(struct ur_round *round, const struct ur_batch *batch,
  */
 int ur_round_run(struct ur_round *round, uint64_t now_us, uint64_t wall_us);
 
+/* What the store says of an address, as the table takes it. */
+struct ur_table_answer ur_round_answer(const struct ur_change *change);
+
 /* Publishes what the store has changed by itself. 0 or an error. */
 int ur_round_publish(struct ur_round *round, uint64_t now_us);
 
