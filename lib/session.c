@@ -37,6 +37,7 @@ void ur_session_queue_hello(struct ur_session *session, uint64_t now_us)
 	    .hold_min_s = options->hold_min_s,
 	    .hold_max_s = options->hold_max_s,
 	    .frame_max = options->frame_max,
+	    .capabilities = options->capabilities,
 	    .software = {options->software, strlen(options->software)},
 	    .clock = make_clock(session, now_us),
 	    .session_id = options->session_id,
@@ -155,6 +156,20 @@ static bool version_is_right(const struct ur_session *session,
 	       frame->type == UR_HELLO;
 }
 
+/* Of what was not announced nothing is read but the type. */
+static bool is_announced(const struct ur_session *session, uint8_t type)
+{
+	uint64_t needed = 0;
+
+	if (type >= UR_RESYNC && type <= UR_SNAPSHOT_END)
+		needed = UR_CAPABILITY_SNAPSHOT;
+	else if (type == UR_REFRESH_ALL)
+		needed = UR_CAPABILITY_REFRESH_ALL;
+	else if (type == UR_TS_CONFIG)
+		needed = UR_CAPABILITY_PORTS;
+	return !(needed & ~session->options.capabilities);
+}
+
 int ur_session_next(struct ur_session *session, uint64_t now_us,
 		    struct ur_message *ret_message)
 {
@@ -176,6 +191,10 @@ int ur_session_next(struct ur_session *session, uint64_t now_us,
 			return ur_session_refuse(
 			    session, &frame, UIDRECV_E_VERSION,
 			    UIDRECV_BYE_BAD_VERSION, now_us);
+		if (!is_announced(session, frame.type))
+			return ur_session_refuse(session, &frame,
+						 UIDRECV_E_STATE,
+						 UIDRECV_BYE_BAD_STATE, now_us);
 		ret = ur_message_decode(&frame, ret_message, &bye);
 		if (ret < 0)
 			return ur_session_refuse(session, &frame, ret, bye,

@@ -14,6 +14,7 @@ struct ur_session_options {
 	enum ur_role role;
 	uint16_t hold_min_s, hold_max_s;
 	uint32_t frame_max;
+	uint64_t capabilities; /* UR_CAPABILITY_*, announced in HELLO */
 	uint64_t clock_base_us;
 	uint64_t handshake_us; /* until READY */
 	const char *software;  /* lives as long as the session */
