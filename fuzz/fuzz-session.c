@@ -42,8 +42,8 @@ static void act(struct ur_session *session, struct ur_message *message,
 
 	switch (message->type) {
 	case UR_HELLO:
-		ur_session_measure(session, &message->hello, now_us, &offset_us,
-				   &error_us);
+		ur_session_measure(session, &message->hello.clock, now_us,
+				   &offset_us, &error_us);
 		ur_session_accept(session, 3, now_us);
 		break;
 	case UR_UPDATE:

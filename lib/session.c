@@ -226,6 +226,16 @@ void ur_session_reject(struct ur_session *session, uint64_t serial,
 	session->sent_us = now_us;
 }
 
+void ur_session_resync(struct ur_session *session, uint16_t code,
+		       uint64_t now_us)
+{
+	if (session->state != UR_SESSION_OPEN ||
+	    !(session->peer_capabilities & UR_CAPABILITY_SNAPSHOT))
+		return;
+	ur_resync_encode(&session->out, code);
+	session->sent_us = now_us;
+}
+
 void ur_session_update(struct ur_session *session, const uint8_t *frame,
 		       size_t size, uint64_t now_us)
 {
@@ -315,20 +325,19 @@ void ur_session_sent(struct ur_session *session, size_t size)
 }
 
 void ur_session_measure(const struct ur_session *session,
-			const struct ur_hello *hello, uint64_t now_us,
+			const struct ur_clock_echo *clock, uint64_t now_us,
 			int64_t *ret_offset_us, uint64_t *ret_error_us)
 {
 	uint64_t at = own_clock_us(session, now_us);
-	uint64_t echo = hello->clock.echo_us;
+	uint64_t echo = clock->echo_us;
 	uint64_t away, trip = 0;
 
 	if (echo && echo <= at) {
 		away = at - echo;
-		if (hello->clock.held_us <= away)
-			trip = away - hello->clock.held_us;
+		if (clock->held_us <= away)
+			trip = away - clock->held_us;
 	}
 	/* Both are checked to be at most 2^62, so this cannot overflow. */
-	*ret_offset_us =
-	    (int64_t)(at - trip / 2) - (int64_t)hello->clock.now_us;
+	*ret_offset_us = (int64_t)(at - trip / 2) - (int64_t)clock->now_us;
 	*ret_error_us = trip / 2;
 }

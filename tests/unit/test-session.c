@@ -474,7 +474,8 @@ Test(session, measures_the_offset_between_the_clocks)
 	cr_assert_eq(ur_session_next(&source, 30000, &message), 0);
 	carry(&source, &sink, SIZE_MAX);
 	cr_assert_eq(ur_session_next(&sink, 40000, &message), 1);
-	ur_session_measure(&sink, &message.hello, 40000, &offset_us, &error_us);
+	ur_session_measure(&sink, &message.hello.clock, 40000, &offset_us,
+			   &error_us);
 	cr_assert_eq(error_us, 20000);
 	cr_assert_leq(llabs(offset_us - (int64_t)(SINK_BASE - SOURCE_BASE)),
 		      20000);
@@ -496,7 +497,8 @@ Test(session, P16_measures_without_overflow_whatever_the_peer_says)
 			      i / 16 ? UINT64_MAX : values[i / 16]},
 		};
 
-		ur_session_measure(&sink, &hello, 1000, &offset_us, &error_us);
+		ur_session_measure(&sink, &hello.clock, 1000, &offset_us,
+				   &error_us);
 		cr_assert_leq(error_us, SINK_BASE);
 	}
 	ur_session_done(&sink);
