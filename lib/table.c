@@ -335,6 +335,18 @@ void ur_table_close(struct ur_table *table)
 	free(table);
 }
 
+/* There is one epoch, and nothing renews or drops it, for now. */
+void ur_table_refresh(struct ur_table *table, uint32_t agent, uint32_t epoch,
+		      uint64_t refreshed_us)
+{
+	(void)table, (void)agent, (void)epoch, (void)refreshed_us;
+}
+
+void ur_table_drop(struct ur_table *table, uint32_t agent, uint32_t floor)
+{
+	(void)table, (void)agent, (void)floor;
+}
+
 void ur_table_beat(struct ur_table *table)
 {
 	ur_store(&table->now.header->heartbeat_us, ur_clock_boot_us());
