@@ -142,6 +142,39 @@ Test(session, P05_answers_what_is_not_allowed_now_and_quotes_it)
 	}
 }
 
+/* Good messages, but not from this role once the session is open. */
+Test(session, answers_what_only_its_own_role_may_say)
+{
+	static const struct ur_ready ready = {1, 60, 0, 4};
+	static const struct ur_refusal refusal = {0, 1};
+	struct ur_session sink, source;
+	struct ur_message message;
+	struct ur_buf buf;
+
+	for (int i = 0; i < 4; i++) {
+		struct ur_session *session = i ? &sink : &source;
+
+		buf = make_update(1);
+		if (i)
+			ur_buf_truncate(&buf, 0);
+		if (i == 1)
+			ur_ready_encode(&buf, &ready);
+		else if (i == 2)
+			ur_ack_encode(&buf, 0);
+		else if (i == 3)
+			ur_reject_encode(&buf, 1, &refusal, 1, 4096);
+		start(&sink, &source);
+		open_both(&sink, &source, SIZE_MAX, 0);
+		cr_assert_eq(
+		    ur_session_feed(session, ur_buf_front(&buf), buf.size), 0);
+		cr_assert_eq(ur_session_next(session, 0, &message),
+			     UIDRECV_E_STATE, "%d", i);
+		cr_assert_eq(session->bye_sent, UIDRECV_BYE_BAD_STATE);
+		ur_buf_done(&buf);
+		stop(&sink, &source);
+	}
+}
+
 Test(session, quotes_the_offending_header)
 {
 	struct ur_session sink, source;
