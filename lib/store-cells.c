@@ -237,7 +237,7 @@ static int check_quota(struct ur_store *store, struct ur_store_agent *agent,
  * The last sixteenth is for what makes room and for what is there, and some
  * pages of each agent are for the refusals that it then gets.
  */
-static bool has_room(const struct ur_store *store)
+bool ur_store_has_room(const struct ur_store *store)
 {
 	uint64_t pages = store->meta.map_bytes / store->page_bytes;
 	uint64_t reserve = pages / 16 + PAGES_PER_AGENT * store->agents_count;
@@ -259,7 +259,7 @@ static int check_map(struct ur_store *store, struct ur_store_agent *agent,
 	    ur_deadline_us(statement->as_of_us, statement->lifetime_s) <=
 		now_us)
 		return 0;
-	if (!former && !has_room(store))
+	if (!former && !ur_store_has_room(store))
 		return UIDRECV_REJECT_STORE_FULL;
 	return check_quota(store, agent, mappings_max, now_us);
 }
