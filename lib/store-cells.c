@@ -216,6 +216,11 @@ int ur_store_next_change(struct ur_store *store, struct ur_change *ret_change)
 	return 1;
 }
 
+bool ur_store_has_lost_changes(const struct ur_store *store)
+{
+	return store->has_lost_changes;
+}
+
 /* May the agent have one more living claim, as yet another in its cell? */
 static int check_quota(struct ur_store *store, struct ur_store_agent *agent,
 		       uint64_t mappings_max, uint64_t now_us)
@@ -321,7 +326,7 @@ static int apply(struct ur_store *store, struct ur_store_agent *agent,
 	if (rc == 0)
 		rc = ur_cell_apply(cell, statement, agent->row.id, epoch,
 				   now_us, &changed, &added);
-	if (rc != 0 || (!changed && !store->is_in_doubt))
+	if (rc != 0 || !changed)
 		return rc;
 	count_change(store, agent, had ? &essence : NULL);
 	went = ur_store_cell_collect(store, cell, now_us);
@@ -330,8 +335,7 @@ static int apply(struct ur_store *store, struct ur_store_agent *agent,
 	rc = ur_store_cell_put(store, statement->address, cell);
 	if (rc < 0)
 		return rc;
-	if (!had_answer && !store->is_in_doubt &&
-	    !ur_answer(cell, &store->ranks, now_us))
+	if (!had_answer && !ur_answer(cell, &store->ranks, now_us))
 		return 0;
 	return ur_store_changes_add(store, statement->address, cell, now_us);
 }

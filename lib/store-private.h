@@ -98,8 +98,9 @@ struct ur_store {
 	size_t dirty_count;
 
 	struct ur_store_changes changes;
-	/* A commit that failed was found done: list whatever is touched. */
-	bool is_in_doubt;
+	/* A commit that failed was found done: what it changed is not listed.
+	 */
+	bool has_lost_changes;
 	struct ur_watch watch;
 	uint64_t commits;
 	/* Where collecting goes on. */
