@@ -37,11 +37,32 @@ static bool has_dropped(const struct ur_store *store)
 	return false;
 }
 
+/*
+ * Age tells readers by itself, and watches tell of the runner-up; but what has
+ * run out must be taken back before a REFRESH ALL of its epoch finds it.
+ */
+static bool has_renewable(const struct ur_store *store, uint64_t now_us)
+{
+	const struct ur_cell *cell = &store->scanned;
+
+	for (size_t i = 0; i < cell->claims_count; i++) {
+		const struct ur_claim *claim = &cell->claims[i];
+		const struct ur_store_agent *agent =
+		    ur_store_agent_at(store, claim->agent);
+
+		if (agent && !ur_claim_is_alive(claim, now_us) &&
+		    claim->epoch == ur_store_agent_now(agent)->epochs.current)
+			return true;
+	}
+	return false;
+}
+
 /* Returns how much of the scanned cell went, or an error. */
 static ssize_t collect_one(struct ur_store *store, struct ur_store_walk *walk,
 			   struct uidrecv_address address, uint64_t now_us)
 {
 	bool was_dropped = has_dropped(store);
+	bool was_renewable = has_renewable(store, now_us);
 	ssize_t went = ur_store_cell_collect(store, &store->scanned, now_us);
 	int rc;
 
@@ -49,8 +70,8 @@ static ssize_t collect_one(struct ur_store *store, struct ur_store_walk *walk,
 		return went;
 	ur_store_walk_pause(walk);
 	rc = ur_store_cell_put(store, address, &store->scanned);
-	/* Age tells readers by itself, and watches tell of the runner-up. */
-	if (rc == 0 && was_dropped && store->scanned.claims_count > 0)
+	if (rc == 0 &&
+	    (was_renewable || (was_dropped && store->scanned.claims_count > 0)))
 		rc = ur_store_changes_add(store, address, &store->scanned,
 					  now_us);
 	return rc < 0 ? rc : went;

@@ -629,12 +629,47 @@ Test(store_epochs, collecting_lists_runners_up_and_only_them)
 	expect_no_change();
 	cr_expect_not(ur_store_is_sweeping(box.store));
 	cr_expect_eq(box_count(&box, 2), 3);
-	/* Death of age lists nothing: watches tell of it. */
-	map(2, 20, 1, 3, 3600);
-	map(3, 20, 1, 3, 10);
+}
+
+/* A table goes by the epoch: it must not know what a REFRESH ALL would renew.
+ */
+Test(store_epochs, what_has_run_out_is_listed_before_it_can_be_renewed)
+{
+	struct ur_statement it;
+
+	begin_snapshot(1);
+	map(1, 1, 3, 1, 10);
+	map(1, 4, 1, 1, 1000);
+	cr_expect_eq(end_snapshot(1, 0, 1), UR_ENDING_DROPPED);
 	forget_changes();
-	cr_expect_eq(collect(100, 20), 1);
+	/* By what another says of the address, */
+	it = at(say(UIDRECV_OP_LOGOUT, "nobody", 0, 20, 0), 1);
+	cr_assert_eq(box_tell(&box, it, 2, 20), 0);
+	expect_change(UR_CHANGE_ANSWER, 0, 0);
 	expect_no_change();
+	/* by what it says itself, */
+	it = at(say(UIDRECV_OP_WITHDRAW, NULL, 20, 20, 0), 2);
+	cr_assert_eq(box_tell(&box, it, 1, 20), 0);
+	expect_change(UR_CHANGE_ANSWER, 0, 0);
+	expect_no_change();
+	/* by the REFRESH ALL, */
+	cr_expect(try_refresh_all(1, 20, 1, true, 20));
+	expect_change(UR_CHANGE_ANSWER, 0, 0);
+	expect_change(UR_CHANGE_REFRESHED, 1, 1);
+	expect_no_change();
+	/* and by collecting. */
+	map(1, 9, 1, 21, 10);
+	forget_changes();
+	cr_expect_geq(collect(100, 40), 1);
+	expect_change(UR_CHANGE_ANSWER, 0, 0);
+	expect_no_change();
+	/* Of an epoch that is not renewed any more it need not be. */
+	map(1, 9, 1, 41, 10);
+	begin_snapshot(1);
+	forget_changes();
+	cr_expect_geq(collect(100, 60), 1);
+	expect_no_change();
+	check_counts();
 }
 
 Test(store_epochs, sweeping_takes_one_whole_way)
