@@ -143,7 +143,7 @@ uint8_t ur_epochs_check_refresh(const struct ur_epochs *epochs)
 	if (!epochs->is_of_session || epochs->is_open)
 		return UIDRECV_RESYNC_NO_SNAPSHOT;
 	/* The next BEGIN must find room for the time of this one. */
-	if (!epochs->refreshed_us && epochs->formers_count == UR_EPOCH_FORMERS)
+	if (epochs->formers_count == UR_EPOCH_FORMERS)
 		return UIDRECV_RESYNC_BUSY;
 	return 0;
 }

@@ -211,7 +211,7 @@ static int end_snapshot(struct ur_store *store, struct ur_store_agent *agent,
 	struct ur_agent_row *row = ur_store_agent_touch(store, agent);
 	uint64_t older = row->claims - row->epochs.stated;
 
-	if (older > 0 && keep_percent > 0 &&
+	if (older > 0 &&
 	    agent->counts.stated * 100 < agent->counts.living * keep_percent) {
 		ur_epochs_hold(&row->epochs, older);
 		*ret_ending = UR_ENDING_HELD;

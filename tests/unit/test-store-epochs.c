@@ -240,7 +240,11 @@ Test(store_epochs, everything_outlives_a_restart)
 	cr_expect_eq(row_of(1)->epochs.formers_count, 1);
 	cr_expect_eq(deadline_of(2, 20), 3610);
 	check_counts();
+	forget_changes();
 	cr_expect_eq(ur_store_accept_drops(box.store, 1, START, START), 1);
+	expect_change(UR_CHANGE_DROPPED, 1, 2);
+	expect_no_change();
+	cr_expect(ur_store_is_sweeping(box.store));
 	reopen();
 	cr_expect_eq(row_of(1)->claims, 1);
 	cr_expect_eq(box_count(&box, 20), 1);
@@ -557,6 +561,9 @@ Test(store_epochs, refresh_all_that_may_not_count_is_refused)
 	/* Once it is counted, it goes on without. */
 	cr_expect(try_refresh_all(1, 20, 2, true, 20));
 	cr_expect(try_refresh_all(1, 119, 2, false, 119));
+	/* An early one does not bring the next death nearer. */
+	cr_expect(try_refresh_all(1, 1, 2, false, 120));
+	cr_expect(try_refresh_all(1, 119, 2, false, 121));
 	cr_expect(try_refresh_all(1, 218, 2, false, 218));
 	cr_expect_eq(box_count(&box, 317), 2);
 	cr_expect_not(try_refresh_all(1, 318, 2, false, 318));
@@ -765,6 +772,23 @@ Test(store_epochs, what_is_dropped_is_gone_before_it_is_collected)
 	check_counts();
 }
 
+/* A row that counts too little does not count to 2^64. */
+Test(store_epochs, S15_counts_do_not_go_below_nothing)
+{
+	struct ur_statement it = at(say(UIDRECV_OP_WITHDRAW, NULL, 2, 2, 0), 1);
+	struct ur_agent_row *row;
+
+	map(1, 1, 1, 1, 3600);
+	begin();
+	row = ur_store_agent_touch(box.store, ur_store_agent_at(box.store, 1));
+	row->claims = row->epochs.stated = 0;
+	cr_assert_eq(ur_store_apply(box.store, 1, 9, &it, START + 2 * SECOND),
+		     0);
+	commit(2);
+	cr_expect_eq(row_of(1)->claims, 0);
+	cr_expect_eq(row_of(1)->epochs.stated, 0);
+}
+
 static bool keep_even(void *user, uint32_t agent,
 		      struct uidrecv_address address,
 		      const struct ur_claim *claim)
@@ -805,12 +829,14 @@ Test(store_epochs, oldest_is_what_was_not_vouched_for_longest)
 	map(1, 3, 1, 1, UIDRECV_LIFETIME_NEVER);
 	map(1, 4, 1, 1, 2);
 	map(2, 1, 1, 3, 100);
+	map(4, 1, 1, 3, UIDRECV_LIFETIME_NEVER);
 	cr_expect_eq(collect(2, 9), 0);
 	cr_expect_eq(ur_store_get_oldest_us(box.store, 1), UR_TIME_NEVER);
 	collect(100, 9);
 	cr_expect_eq(ur_store_get_oldest_us(box.store, 1), START + 5 * SECOND);
 	cr_expect_eq(ur_store_get_oldest_us(box.store, 2), START + 3 * SECOND);
 	cr_expect_eq(ur_store_get_oldest_us(box.store, 3), UR_TIME_NEVER);
+	cr_expect_eq(ur_store_get_oldest_us(box.store, 4), UR_TIME_NEVER);
 	begin_snapshot(1);
 	map(1, 2, 1, 20, 100);
 	cr_expect_eq(end_snapshot(1, 0, 20), UR_ENDING_DROPPED);
@@ -840,6 +866,7 @@ Test(store_epochs, the_last_epoch_revives_nothing)
 	cr_expect(try_refresh_all(1, 2, 3, true, 2));
 	begin_snapshot(1);
 	cr_expect_eq(end_snapshot(1, 50, 3), UR_ENDING_DROPPED);
+	cr_expect_eq(agent->counts.stated, 3);
 	cr_expect(try_refresh_all(1, 4, 3, true, 4));
 	cr_expect_not(try_refresh_all(1, 20, 3, true, 20));
 	cr_expect_eq(box_count(&box, 20), 2);
