@@ -27,11 +27,12 @@ ROOT = HERE.parent.parent
 sys.path[:0] = [str(ROOT / 'examples'), str(HERE)]
 sys.dont_write_bytecode = True
 
-import agent                                            # noqa: E402
+import agent_input as agent                             # noqa: E402
 import genlogons                                        # noqa: E402
 import uidrecv1 as wire                                 # noqa: E402
 from oracle import Oracle                               # noqa: E402
 from uidrecv1 import Record                             # noqa: E402
+from uidrecv1_source import Session                     # noqa: E402
 
 DATA = os.environ.get('UIDRECV_TEST_DATA')
 NOW = 1_700_000_000_000_000
@@ -656,7 +657,7 @@ class OracleTest(unittest.TestCase):
 class SessionTest(unittest.TestCase):
     def setUp(self):
         self.said, self.now = [], NOW
-        self.session = wire.Session(self.said.append, batch=2)
+        self.session = Session(self.said.append, batch=2)
         self.reader = None
 
     def connect(self, durable=0, window=256, hold=30, frame_max=65536):
