@@ -44,3 +44,21 @@ const char *uidrecv_bye_text(unsigned int code)
 		return "ended for a reason that this version does not know";
 	}
 }
+
+const char *uidrecv_resync_name(unsigned int code)
+{
+	switch (code) {
+		UIDRECV_RESYNCS(CODE_NAME)
+	default:
+		return "UNKNOWN";
+	}
+}
+
+const char *uidrecv_resync_text(unsigned int code)
+{
+	switch (code) {
+		UIDRECV_RESYNCS(CODE_TEXT)
+	default:
+		return "wanted for a reason that this version does not know";
+	}
+}

@@ -96,19 +96,59 @@ void ur_keepalive_encode(struct ur_buf *buf, const struct ur_keepalive *message)
 	ur_frame_end(buf, begun);
 }
 
-void ur_bye_encode(struct ur_buf *buf, uint16_t code, const char *text,
-		   const uint8_t *quote)
+static void put_reason(struct ur_buf *buf, uint16_t code, const char *text)
 {
-	size_t begun = ur_frame_begin(buf, UR_PROTOCOL_VERSION, UR_BYE, 0);
 	size_t size = text ? cut(text, strlen(text), UR_TEXT_MAX) : 0;
 
 	ur_tlv_put(buf, UR_TLV_REASON, 2 + size);
 	ur_buf_u16(buf, code);
 	ur_buf_bytes(buf, text, size);
+}
+
+void ur_bye_encode(struct ur_buf *buf, uint16_t code, const char *text,
+		   const uint8_t *quote)
+{
+	size_t begun = ur_frame_begin(buf, UR_PROTOCOL_VERSION, UR_BYE, 0);
+
+	put_reason(buf, code, text);
 	if (quote) {
 		ur_tlv_put(buf, UR_TLV_QUOTE, UR_FRAME_HEADER);
 		ur_buf_bytes(buf, quote, UR_FRAME_HEADER);
 	}
+	ur_frame_end(buf, begun);
+}
+
+void ur_resync_encode(struct ur_buf *buf, uint16_t code)
+{
+	size_t begun = ur_frame_begin(buf, UR_PROTOCOL_VERSION, UR_RESYNC, 0);
+
+	put_reason(buf, code, uidrecv_resync_text(code));
+	ur_frame_end(buf, begun);
+}
+
+void ur_snapshot_begin_encode(struct ur_buf *buf, uint64_t serial)
+{
+	ur_frame_end(buf, ur_frame_begin(buf, UR_PROTOCOL_VERSION,
+					 UR_SNAPSHOT_BEGIN, serial));
+}
+
+void ur_snapshot_end_encode(struct ur_buf *buf, uint64_t serial, uint64_t count)
+{
+	size_t begun =
+	    ur_frame_begin(buf, UR_PROTOCOL_VERSION, UR_SNAPSHOT_END, serial);
+
+	put_u64(buf, UR_TLV_COUNT, count);
+	ur_frame_end(buf, begun);
+}
+
+void ur_refresh_all_encode(struct ur_buf *buf, uint64_t serial,
+			   uint64_t as_of_us, uint64_t count)
+{
+	size_t begun =
+	    ur_frame_begin(buf, UR_PROTOCOL_VERSION, UR_REFRESH_ALL, serial);
+
+	put_u64(buf, UR_TLV_AS_OF, as_of_us);
+	put_u64(buf, UR_TLV_COUNT, count);
 	ur_frame_end(buf, begun);
 }
 

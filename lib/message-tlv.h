@@ -34,6 +34,7 @@ enum ur_tlv_type {
 	UR_TLV_REFUSED = 0x8011,
 	UR_TLV_REASON = 0x8012,
 	UR_TLV_QUOTE = 0x0013,
+	UR_TLV_COUNT = 0x8014,
 	UR_TLV_ADDRESS = 0x8030,
 	UR_TLV_USER = 0x8031,
 	UR_TLV_EVENT_TIME = 0x8032,
@@ -57,6 +58,10 @@ enum ur_place {
 	UR_IN_REJECT,
 	UR_IN_KEEPALIVE,
 	UR_IN_BYE,
+	UR_IN_RESYNC,
+	UR_IN_SNAPSHOT_BEGIN,
+	UR_IN_SNAPSHOT_END,
+	UR_IN_REFRESH_ALL,
 	UR_IN_MAP,
 	UR_IN_REFRESH,
 	UR_IN_LOGOUT,
@@ -73,6 +78,7 @@ struct ur_tlv {
 struct ur_tlvs {
 	uint64_t seen;	  /* UR_TLV_BIT() of each */
 	uint32_t records; /* how many, those of later versions included */
+	uint32_t maps;	  /* how many of them are MAP */
 	struct ur_reading all;
 	struct ur_tlv at[UR_TLV_NUMBERS];
 };

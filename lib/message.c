@@ -34,6 +34,7 @@ static const struct form forms[UR_TLV_NUMBERS] = {
 				       6 + UR_TEXT_MAX},
     FORM(UR_TLV_REASON, 2, 2 + UR_TEXT_MAX),
     FORM(UR_TLV_QUOTE, UR_FRAME_HEADER, UR_FRAME_HEADER),
+    FORM(UR_TLV_COUNT, 8, 8),
     FORM(UR_TLV_ADDRESS, 4, 16),
     /* Users of a wrong length have codes of their own. */
     FORM(UR_TLV_USER, 0, UINT16_MAX),
@@ -62,6 +63,10 @@ static const struct belonging belongings[] = {
     [UR_IN_REJECT] = {B(REFUSED), 0},
     [UR_IN_KEEPALIVE] = {B(CLOCK), B(ACKED)},
     [UR_IN_BYE] = {B(REASON), B(QUOTE)},
+    [UR_IN_RESYNC] = {B(REASON), 0},
+    [UR_IN_SNAPSHOT_BEGIN] = {0, B(ACKED)},
+    [UR_IN_SNAPSHOT_END] = {B(COUNT), B(ACKED)},
+    [UR_IN_REFRESH_ALL] = {B(AS_OF) | B(COUNT), B(ACKED)},
     [UR_IN_MAP] = {B(ADDRESS) | B(USER),
 		   B(EVENT_TIME) | B(LIFETIME) | B(SOURCE) | B(TOKEN)},
     [UR_IN_REFRESH] = {B(ADDRESS), B(USER) | B(LIFETIME)},
@@ -95,6 +100,7 @@ static enum ur_tlvs_result take(struct ur_tlvs *tlvs, enum ur_place place,
 
 	if (place == UR_IN_UPDATE && ur_tlv_is_record(tlv->type)) {
 		tlvs->records++;
+		tlvs->maps += tlv->type == UIDRECV_OP_MAP;
 		return UR_TLVS_GOOD;
 	}
 	if (!belongs(place, tlv->type))
@@ -118,6 +124,7 @@ enum ur_tlvs_result ur_tlvs_read(struct ur_tlvs *tlvs, enum ur_place place,
 
 	tlvs->seen = 0;
 	tlvs->records = 0;
+	tlvs->maps = 0;
 	ur_reading_init(&reading, bytes, size);
 	tlvs->all = reading;
 	while (ur_tlv_next(&reading, &tlv)) {
@@ -231,14 +238,25 @@ static bool fill_ready(struct ur_message *message, const struct ur_tlvs *tlvs)
 	return ready->version != 0;
 }
 
-static bool fill_update(struct ur_message *message, const struct ur_tlvs *tlvs)
+/* What is said with a serial, but for records. */
+static bool fill_bare(struct ur_message *message, const struct ur_tlvs *tlvs)
 {
 	struct ur_update *update = &message->update;
 
 	update->as_of_us = get_number(tlvs, UR_TLV_AS_OF);
+	update->count = get_number(tlvs, UR_TLV_COUNT);
 	update->acked = get_number(tlvs, UR_TLV_ACKED);
 	update->has_acked = ur_tlvs_has(tlvs, UR_TLV_ACKED);
+	return true;
+}
+
+static bool fill_update(struct ur_message *message, const struct ur_tlvs *tlvs)
+{
+	struct ur_update *update = &message->update;
+
+	fill_bare(message, tlvs);
 	update->records_count = tlvs->records;
+	update->maps_count = tlvs->maps;
 	update->body = tlvs->all.at;
 	update->body_size = tlvs->all.left;
 	return tlvs->records > 0 && tlvs->records <= UR_RECORDS_MAX;
@@ -295,6 +313,10 @@ static const struct kind kinds[] = {
     [UR_REJECT] = {fill_reject, UR_IN_REJECT, true},
     [UR_KEEPALIVE] = {fill_keepalive, UR_IN_KEEPALIVE, false},
     [UR_BYE] = {fill_bye, UR_IN_BYE, false},
+    [UR_RESYNC] = {fill_bye, UR_IN_RESYNC, false},
+    [UR_SNAPSHOT_BEGIN] = {fill_bare, UR_IN_SNAPSHOT_BEGIN, true},
+    [UR_SNAPSHOT_END] = {fill_bare, UR_IN_SNAPSHOT_END, true},
+    [UR_REFRESH_ALL] = {fill_bare, UR_IN_REFRESH_ALL, true},
     [UR_TS_CONFIG] = {NULL, UR_IN_ACK, true},
 };
 

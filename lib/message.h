@@ -32,6 +32,11 @@ enum ur_role { UR_SOURCE = 1, UR_SINK = 2 };
 #define UR_SOFTWARE_MAX 64
 #define UR_TEXT_MAX 255
 
+/* Bits of CAPABILITIES. */
+#define UR_CAPABILITY_SNAPSHOT UINT64_C(1)
+#define UR_CAPABILITY_REFRESH_ALL UINT64_C(2)
+#define UR_CAPABILITY_PORTS UINT64_C(4)
+
 struct ur_text {
 	const char *bytes;
 	size_t size;
@@ -62,12 +67,18 @@ struct ur_ready {
 	uint32_t window;
 };
 
-/* The records are read with ur_records_next() from records. */
+/*
+ * UPDATE, SNAPSHOT BEGIN, SNAPSHOT END or REFRESH ALL: a message of a source
+ * that has a serial. What one of them does not have is 0 or NULL in it. The
+ * records are read with ur_records_next() from body.
+ */
 struct ur_update {
 	uint64_t as_of_us;
+	uint64_t count; /* COUNT */
 	uint64_t acked;
 	bool has_acked;
 	uint32_t records_count;
+	uint32_t maps_count; /* those that are MAP, well-formed or not */
 	const uint8_t *body;
 	size_t body_size;
 };
@@ -84,7 +95,7 @@ struct ur_keepalive {
 	bool has_acked;
 };
 
-struct ur_bye {
+struct ur_bye { /* BYE or RESYNC */
 	uint16_t code;
 	struct ur_text text;
 	const uint8_t *quote; /* UR_FRAME_HEADER bytes, or NULL */
@@ -108,8 +119,8 @@ struct ur_message {
  * Reads a message and checks its whole TLV structure, but for the insides of
  * records, and that its values are in their ranges. What depends on the state
  * or the sender's role (versions, serials in sequence, ACKED in a KEEPALIVE of
- * a sink) is the session's. Of RESYNC, SNAPSHOT BEGIN and END, REFRESH ALL and
- * TS CONFIG, which this version never announces, only the type is read.
+ * a sink) is the session's, as is whether a message was announced. Of TS
+ * CONFIG, which this version never announces, only the type is read.
  *
  * 0, or UIDRECV_E_MESSAGE; *ret_bye is then the code that answers it:
  * BAD_TYPE, BAD_MESSAGE or UNSUPPORTED_FIELD.
@@ -154,6 +165,16 @@ void ur_keepalive_encode(struct ur_buf *buf,
 void ur_bye_encode(struct ur_buf *buf, uint16_t code, const char *text,
 		   const uint8_t *quote);
 
+/* RESYNC, with the text of the code. */
+void ur_resync_encode(struct ur_buf *buf, uint16_t code);
+
+/* Whole frames without ACKED; ur_update_add_acked() adds it. */
+void ur_snapshot_begin_encode(struct ur_buf *buf, uint64_t serial);
+void ur_snapshot_end_encode(struct ur_buf *buf, uint64_t serial,
+			    uint64_t count);
+void ur_refresh_all_encode(struct ur_buf *buf, uint64_t serial,
+			   uint64_t as_of_us, uint64_t count);
+
 /*
  * REJECT, with the texts of the codes; cut into frames of body_max bytes, none
  * if there is no refusal.
@@ -182,8 +203,9 @@ bool ur_update_add(struct ur_update_writer *writer,
 void ur_update_end(struct ur_update_writer *writer);
 
 /*
- * Adds ACKED to a whole UPDATE that has none; it begins at begun and is the
- * last in buf. The body gets UR_UPDATE_SPARE bytes longer.
+ * Adds ACKED to a whole UPDATE, SNAPSHOT BEGIN, SNAPSHOT END or REFRESH ALL
+ * that has none; it begins at begun and is the last in buf. The body gets
+ * UR_UPDATE_SPARE bytes longer.
  */
 #define UR_UPDATE_SPARE 12
 void ur_update_add_acked(struct ur_buf *buf, size_t begun, uint64_t acked);

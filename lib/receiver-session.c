@@ -73,7 +73,7 @@ static void take_offset(struct uidrecv_receiver *receiver, struct ur_conn *conn,
 	int64_t offset_us;
 	uint64_t error_us;
 
-	ur_session_measure(&conn->session, hello, receiver->loop.now_us,
+	ur_session_measure(&conn->session, &hello->clock, receiver->loop.now_us,
 			   &offset_us, &error_us);
 	if (is_same_boot && (row->session_id == hello->session_id ||
 			     agrees(row, offset_us, error_us)))

@@ -45,6 +45,7 @@ static int on_hello(struct ur_session *session, const struct ur_frame *frame,
 
 	note_clock(session, &hello->clock, now_us);
 	session->peer_frame_max = hello->frame_max;
+	session->peer_capabilities = hello->capabilities;
 	if (!is_sink) {
 		ur_session_queue_hello(session, now_us);
 		session->state = UR_SESSION_WAIT_READY;
@@ -94,6 +95,7 @@ static void note_acked(struct ur_session *session, uint64_t acked)
 		session->acked = acked;
 }
 
+/* At a sink, whatever has a serial of its own. */
 static int on_update(struct ur_session *session, const struct ur_frame *frame,
 		     const struct ur_message *message, uint64_t now_us)
 {
@@ -110,6 +112,12 @@ static int on_update(struct ur_session *session, const struct ur_frame *frame,
 					 UIDRECV_BYE_WINDOW, now_us);
 	session->serial = message->serial;
 	return 1;
+}
+
+static bool has_own_serial(uint8_t type)
+{
+	return type == UR_UPDATE || type == UR_SNAPSHOT_BEGIN ||
+	       type == UR_SNAPSHOT_END || type == UR_REFRESH_ALL;
 }
 
 /* ACK and REJECT at a source: they must be about what was sent. */
@@ -174,11 +182,14 @@ int ur_session_run_fsm(struct ur_session *session, const struct ur_frame *frame,
 		if (message->type == UR_KEEPALIVE)
 			return on_keepalive(session, frame, &message->keepalive,
 					    now_us);
-		if (is_sink && message->type == UR_UPDATE)
+		if (is_sink && has_own_serial(message->type))
 			return on_update(session, frame, message, now_us);
 		if (!is_sink &&
 		    (message->type == UR_ACK || message->type == UR_REJECT))
 			return on_answer(session, frame, message, now_us);
+		/* It was announced, so this is a source. */
+		if (message->type == UR_RESYNC)
+			return 1;
 		break;
 	case UR_SESSION_DECIDING:
 	case UR_SESSION_CLOSED:

@@ -37,6 +37,7 @@ void ur_session_queue_hello(struct ur_session *session, uint64_t now_us)
 	    .hold_min_s = options->hold_min_s,
 	    .hold_max_s = options->hold_max_s,
 	    .frame_max = options->frame_max,
+	    .capabilities = options->capabilities,
 	    .software = {options->software, strlen(options->software)},
 	    .clock = make_clock(session, now_us),
 	    .session_id = options->session_id,
@@ -155,6 +156,25 @@ static bool version_is_right(const struct ur_session *session,
 	       frame->type == UR_HELLO;
 }
 
+/* Of what was not announced, to those who take it, only the type is read. */
+static bool is_announced(const struct ur_session *session, uint8_t type)
+{
+	uint64_t capabilities = session->options.capabilities;
+	bool is_sink = session->options.role == UR_SINK;
+
+	switch (type) {
+	case UR_RESYNC:
+		return !is_sink && (capabilities & UR_CAPABILITY_SNAPSHOT);
+	case UR_SNAPSHOT_BEGIN:
+	case UR_SNAPSHOT_END:
+		return is_sink && (capabilities & UR_CAPABILITY_SNAPSHOT);
+	case UR_REFRESH_ALL:
+		return is_sink && (capabilities & UR_CAPABILITY_REFRESH_ALL);
+	default:
+		return true;
+	}
+}
+
 int ur_session_next(struct ur_session *session, uint64_t now_us,
 		    struct ur_message *ret_message)
 {
@@ -176,6 +196,10 @@ int ur_session_next(struct ur_session *session, uint64_t now_us,
 			return ur_session_refuse(
 			    session, &frame, UIDRECV_E_VERSION,
 			    UIDRECV_BYE_BAD_VERSION, now_us);
+		if (!is_announced(session, frame.type))
+			return ur_session_refuse(session, &frame,
+						 UIDRECV_E_STATE,
+						 UIDRECV_BYE_BAD_STATE, now_us);
 		ret = ur_message_decode(&frame, ret_message, &bye);
 		if (ret < 0)
 			return ur_session_refuse(session, &frame, ret, bye,
@@ -204,6 +228,16 @@ void ur_session_reject(struct ur_session *session, uint64_t serial,
 		return;
 	ur_reject_encode(&session->out, serial, refusals, count,
 			 session->peer_frame_max);
+	session->sent_us = now_us;
+}
+
+void ur_session_resync(struct ur_session *session, uint16_t code,
+		       uint64_t now_us)
+{
+	if (session->state != UR_SESSION_OPEN ||
+	    !(session->peer_capabilities & UR_CAPABILITY_SNAPSHOT))
+		return;
+	ur_resync_encode(&session->out, code);
 	session->sent_us = now_us;
 }
 
@@ -296,20 +330,19 @@ void ur_session_sent(struct ur_session *session, size_t size)
 }
 
 void ur_session_measure(const struct ur_session *session,
-			const struct ur_hello *hello, uint64_t now_us,
+			const struct ur_clock_echo *clock, uint64_t now_us,
 			int64_t *ret_offset_us, uint64_t *ret_error_us)
 {
 	uint64_t at = own_clock_us(session, now_us);
-	uint64_t echo = hello->clock.echo_us;
+	uint64_t echo = clock->echo_us;
 	uint64_t away, trip = 0;
 
 	if (echo && echo <= at) {
 		away = at - echo;
-		if (hello->clock.held_us <= away)
-			trip = away - hello->clock.held_us;
+		if (clock->held_us <= away)
+			trip = away - clock->held_us;
 	}
 	/* Both are checked to be at most 2^62, so this cannot overflow. */
-	*ret_offset_us =
-	    (int64_t)(at - trip / 2) - (int64_t)hello->clock.now_us;
+	*ret_offset_us = (int64_t)(at - trip / 2) - (int64_t)clock->now_us;
 	*ret_error_us = trip / 2;
 }

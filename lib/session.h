@@ -14,6 +14,7 @@ struct ur_session_options {
 	enum ur_role role;
 	uint16_t hold_min_s, hold_max_s;
 	uint32_t frame_max;
+	uint64_t capabilities; /* UR_CAPABILITY_*, announced in HELLO */
 	uint64_t clock_base_us;
 	uint64_t handshake_us; /* until READY */
 	const char *software;  /* lives as long as the session */
@@ -43,11 +44,12 @@ struct ur_session {
 	uint64_t begun_us, heard_us, sent_us; /* now_us of the last frames */
 	uint64_t hold_us;		      /* as agreed, once open */
 	uint64_t peer_clock_us, peer_clock_at_us; /* for the echo */
+	uint64_t peer_capabilities;		  /* as HELLO said */
 	uint32_t peer_frame_max;
 
 	uint64_t durable; /* as READY said */
 	uint32_t window;
-	uint64_t serial;	 /* last UPDATE received or sent; 0: none yet */
+	uint64_t serial;	 /* last received or sent; 0: none yet */
 	uint64_t acked;		 /* sink: as reported; source: as received */
 	uint64_t acked_reported; /* source: what the sink knows */
 	uint64_t peer_replay_first;
@@ -68,8 +70,10 @@ int ur_session_feed(struct ur_session *session, const void *bytes, size_t size);
  * Gives the next message that the owner has to act on; it has been checked
  * against the state, and is valid until the next call into the session.
  *
- * Sink: HELLO (answer with ur_session_accept() or ur_session_bye()), UPDATE,
- * KEEPALIVE. Source: READY, ACK, REJECT. Both: BYE.
+ * Sink: HELLO (answer with ur_session_accept() or ur_session_bye()), KEEPALIVE,
+ * and, each in its sequence, UPDATE, SNAPSHOT BEGIN, SNAPSHOT END, REFRESH ALL.
+ * Source: READY, ACK, REJECT, RESYNC. Both: BYE. What needs a capability comes
+ * only if the options announce it.
  *
  * 1 a message, 0 more bytes are needed, or the sticky error: the session is
  * closed, and what is to be sent (BYE) is queued.
@@ -89,9 +93,17 @@ void ur_session_reject(struct ur_session *session, uint64_t serial,
 		       uint64_t now_us);
 
 /*
- * Source, open: queues a whole UPDATE frame that has no ACKED and at least
- * UR_UPDATE_SPARE bytes less than the peer's limit; ACKED is added when the
- * sink does not know it yet.
+ * Sink, open: queues RESYNC with enum uidrecv_resync; nothing if the source did
+ * not announce SNAPSHOT.
+ */
+void ur_session_resync(struct ur_session *session, uint16_t code,
+		       uint64_t now_us);
+
+/*
+ * Source, open: queues any whole frame with a serial (UPDATE, SNAPSHOT BEGIN,
+ * SNAPSHOT END, REFRESH ALL) that has no ACKED and at least UR_UPDATE_SPARE
+ * bytes less than the peer's limit; ACKED is added when the sink does not know
+ * it yet. Whether peer_capabilities allow it is the owner's to know.
  */
 void ur_session_update(struct ur_session *session, const uint8_t *frame,
 		       size_t size, uint64_t now_us);
@@ -117,11 +129,12 @@ size_t ur_session_send(struct ur_session *session, const uint8_t **ret_bytes);
 void ur_session_sent(struct ur_session *session, size_t size);
 
 /*
- * From a source's HELLO, received at now_us: the offset from its clock to
- * ours, and half the round trip as the error (doc/protocol.md section 6).
+ * From the CLOCK of a source's HELLO or KEEPALIVE, received at now_us: the
+ * offset from its clock to ours, and half the round trip as the error
+ * (doc/protocol.md section 6).
  */
 void ur_session_measure(const struct ur_session *session,
-			const struct ur_hello *hello, uint64_t now_us,
+			const struct ur_clock_echo *clock, uint64_t now_us,
 			int64_t *ret_offset_us, uint64_t *ret_error_us);
 
 #endif

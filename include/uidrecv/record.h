@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What an agent says: records, and the codes with which a receiver refuses
- * them. doc/protocol.md sections 5, 8 and 10 say what they mean.
+ * them, ends a session, or asks for a snapshot. doc/protocol.md sections 5, 8
+ * and 10 say what they mean.
  */
 #ifndef UIDRECV_RECORD_H
 #define UIDRECV_RECORD_H
@@ -161,6 +162,48 @@ UIDRECV_API const char *uidrecv_bye_name(unsigned int code);
  * @since 0.1
  */
 UIDRECV_API const char *uidrecv_bye_text(unsigned int code);
+
+/**
+ * The codes with which a receiver asks for a snapshot, as X(name, number, wire
+ * name, text). They are part of the protocol; numbers are never reused.
+ */
+#define UIDRECV_RESYNCS(X)                                                     \
+	X(COUNT, 1, "COUNT", "the number of mappings differs")                 \
+	X(NO_SNAPSHOT, 2, "NO-SNAPSHOT",                                       \
+	  "there is no whole snapshot of this session")                        \
+	X(GAP, 3, "GAP", "something the agent said is missing")                \
+	X(TIME, 4, "TIME", "the as-of time lies ahead of the receiver's now")  \
+	X(BUSY, 5, "BUSY", "the receiver could not judge it now")
+
+enum uidrecv_resync {
+#define UIDRECV_RESYNC_ENUM(name, number, wire, text)                          \
+	UIDRECV_RESYNC_##name = number,
+	UIDRECV_RESYNCS(UIDRECV_RESYNC_ENUM)
+#undef UIDRECV_RESYNC_ENUM
+};
+
+/**
+ * Names a code with which a receiver asked for a snapshot.
+ *
+ * @param code  enum uidrecv_resync, or any number.
+ *
+ * @return "COUNT", ...; "UNKNOWN" for other numbers. Lives for ever.
+ *         Any thread.
+ *
+ * @since 0.1
+ */
+UIDRECV_API const char *uidrecv_resync_name(unsigned int code);
+
+/**
+ * Explains a code with which a receiver asked for a snapshot.
+ *
+ * @param code  enum uidrecv_resync, or any number.
+ *
+ * @return A text in English that lives for ever. Any thread.
+ *
+ * @since 0.1
+ */
+UIDRECV_API const char *uidrecv_resync_text(unsigned int code);
 
 #ifdef __cplusplus
 }

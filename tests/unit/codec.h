@@ -101,6 +101,35 @@ static inline void encode_bye(struct ur_buf *buf)
 	ur_bye_encode(buf, 206, "why", (const uint8_t *)"0123456789abcdef");
 }
 
+static inline void encode_resync(struct ur_buf *buf)
+{
+	ur_resync_encode(buf, UIDRECV_RESYNC_GAP);
+}
+
+static inline void encode_snapshot_begin(struct ur_buf *buf)
+{
+	size_t begun = buf->size;
+
+	ur_snapshot_begin_encode(buf, 0);
+	ur_update_add_acked(buf, begun, 5);
+}
+
+static inline void encode_snapshot_end(struct ur_buf *buf)
+{
+	size_t begun = buf->size;
+
+	ur_snapshot_end_encode(buf, 0, 1000000);
+	ur_update_add_acked(buf, begun, 5);
+}
+
+static inline void encode_refresh_all(struct ur_buf *buf)
+{
+	size_t begun = buf->size;
+
+	ur_refresh_all_encode(buf, 0, 1700000000000000, 1000000);
+	ur_update_add_acked(buf, begun, 5);
+}
+
 static const struct example {
 	const char *name;
 	void (*encode)(struct ur_buf *buf);
@@ -124,6 +153,10 @@ static const struct example {
     {"REJECT", encode_reject, 204, {0}, {0x8011}},
     {"KEEPALIVE", encode_keepalive, 204, {0x800a}, {0x800f}},
     {"BYE", encode_bye, 204, {0x8012}, {0x0013}},
+    {"RESYNC", encode_resync, 204, {0x8012}, {0}},
+    {"SNAPSHOT BEGIN", encode_snapshot_begin, 204, {0}, {0x800f}},
+    {"SNAPSHOT END", encode_snapshot_end, 204, {0x8014}, {0x800f}},
+    {"REFRESH ALL", encode_refresh_all, 204, {0x8010, 0x8014}, {0x800f}},
 };
 
 static inline bool is_listed(const uint16_t *types, size_t count, unsigned type)

@@ -23,6 +23,16 @@ Test(code, every_bye_has_its_name_and_text)
 #undef CHECK
 }
 
+Test(code, every_resync_has_its_name_and_text)
+{
+#define CHECK(name, number, wire, text)                                        \
+	cr_expect_eq(UIDRECV_RESYNC_##name, number);                           \
+	cr_expect_str_eq(uidrecv_resync_name(number), wire);                   \
+	cr_expect_str_eq(uidrecv_resync_text(number), text);
+	UIDRECV_RESYNCS(CHECK)
+#undef CHECK
+}
+
 Test(code, every_number_has_some_name_and_text)
 {
 	for (unsigned int code = 0; code <= 0x10000; code++) {
@@ -30,6 +40,8 @@ Test(code, every_number_has_some_name_and_text)
 		cr_assert_gt(strlen(uidrecv_reject_text(code)), 0);
 		cr_assert_gt(strlen(uidrecv_bye_name(code)), 0);
 		cr_assert_gt(strlen(uidrecv_bye_text(code)), 0);
+		cr_assert_gt(strlen(uidrecv_resync_name(code)), 0);
+		cr_assert_gt(strlen(uidrecv_resync_text(code)), 0);
 	}
 }
 
@@ -41,6 +53,7 @@ Test(code, other_numbers_are_unknown)
 	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
 		cr_expect_str_eq(uidrecv_reject_name(codes[i]), "UNKNOWN");
 		cr_expect_str_eq(uidrecv_bye_name(codes[i]), "UNKNOWN");
+		cr_expect_str_eq(uidrecv_resync_name(codes[i]), "UNKNOWN");
 	}
 }
 
@@ -48,4 +61,7 @@ Test(code, names_are_those_of_the_protocol)
 {
 	cr_expect_str_eq(uidrecv_reject_name(9), "TIME-IN-FUTURE");
 	cr_expect_str_eq(uidrecv_bye_name(300), "NOT-AUTHORIZED");
+	cr_expect_str_eq(uidrecv_resync_name(2), "NO-SNAPSHOT");
+	cr_expect_eq(UIDRECV_RESYNC_BUSY, 5);
+	cr_expect_str_eq(uidrecv_resync_name(6), "UNKNOWN");
 }

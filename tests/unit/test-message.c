@@ -99,6 +99,115 @@ Test(message, bye_and_ack_round_trip)
 	ur_buf_done(&buf);
 }
 
+Test(message, snapshot_and_refresh_all_round_trip)
+{
+	struct ur_message message;
+	struct ur_buf buf;
+
+	ur_buf_init(&buf, ROOM);
+	ur_snapshot_begin_encode(&buf, UINT64_MAX);
+	message = decoded(&buf);
+	cr_assert_eq(message.type, UR_SNAPSHOT_BEGIN);
+	cr_assert_eq(message.serial, UINT64_MAX);
+	cr_assert(!message.update.has_acked);
+	ur_buf_truncate(&buf, 0);
+	ur_snapshot_end_encode(&buf, 8, UINT64_MAX);
+	message = decoded(&buf);
+	cr_assert_eq(message.type, UR_SNAPSHOT_END);
+	cr_assert_eq(message.serial, 8);
+	cr_assert_eq(message.update.count, UINT64_MAX);
+	cr_assert_eq(message.update.as_of_us, 0);
+	cr_assert(!message.update.has_acked);
+	ur_buf_truncate(&buf, 0);
+	ur_refresh_all_encode(&buf, 9, 1234, 5678);
+	message = decoded(&buf);
+	cr_assert_eq(message.type, UR_REFRESH_ALL);
+	cr_assert_eq(message.serial, 9);
+	cr_assert_eq(message.update.as_of_us, 1234);
+	cr_assert_eq(message.update.count, 5678);
+	cr_assert(!message.update.has_acked);
+	ur_buf_done(&buf);
+}
+
+Test(message, acked_is_added_to_whatever_has_a_serial)
+{
+	struct ur_message message;
+	struct ur_buf buf;
+
+	ur_buf_init(&buf, ROOM);
+	for (size_t i = 0; i < COUNT(examples); i++) {
+		ur_buf_truncate(&buf, 0);
+		examples[i].encode(&buf);
+		if (frame_of(&buf).type < UR_SNAPSHOT_BEGIN)
+			continue;
+		message = decoded(&buf);
+		cr_assert(message.update.has_acked, "%s", examples[i].name);
+		cr_assert_eq(message.update.acked, 5);
+		cr_assert_eq(message.update.records_count, 0);
+		cr_assert_eq(message.update.maps_count, 0);
+		cr_assert_null(message.update.body);
+		cr_assert_eq(message.update.body_size, 0);
+		/* What was there before it stays. */
+		cr_assert_eq(message.update.count,
+			     message.type == UR_SNAPSHOT_BEGIN ? 0 : 1000000);
+		cr_assert_eq(message.update.as_of_us,
+			     message.type == UR_REFRESH_ALL ? 1700000000000000
+							    : 0);
+	}
+	ur_buf_done(&buf);
+}
+
+Test(message, maps_are_counted_whatever_is_in_them)
+{
+	static const struct {
+		unsigned type;
+		uint32_t maps; /* so far */
+	} records[] = {{0x8020, 1}, {0x8021, 1}, {0x0024, 1}, {0x8022, 1},
+		       {0x8020, 2}, {0x8023, 2}, {0x802f, 2}, {0x8024, 2},
+		       {0x0020, 2}, {0x8020, 3}};
+	struct ur_frame frame = {.version = 1, .type = UR_UPDATE, .serial = 1};
+	struct ur_message message;
+	struct ur_buf body;
+	uint16_t bye;
+
+	ur_buf_init(&body, ROOM);
+	put_tlv(&body, 0x8010, "12345678", 8);
+	for (size_t i = 0; i < COUNT(records); i++) {
+		put_tlv(&body, records[i].type, "\x80\x31\0", i % 4);
+		frame.body = ur_buf_front(&body);
+		frame.length = (uint32_t)body.size;
+		cr_assert_eq(ur_message_decode(&frame, &message, &bye), 0);
+		cr_assert_eq(message.update.maps_count, records[i].maps, "%zu",
+			     i);
+	}
+	cr_assert_eq(message.update.records_count, COUNT(records) - 1,
+		     "0x0020 is no record");
+	cr_assert_eq(message.update.count, 0);
+	ur_buf_done(&body);
+}
+
+Test(message, resync_round_trip)
+{
+	struct ur_message message;
+	struct ur_buf buf;
+
+	ur_buf_init(&buf, ROOM);
+	for (unsigned int code = 0; code <= 6; code++) {
+		ur_buf_truncate(&buf, 0);
+		ur_resync_encode(&buf, (uint16_t)code);
+		message = decoded(&buf);
+		cr_assert_eq(message.type, UR_RESYNC);
+		cr_assert_eq(message.bye.code, code);
+		assert_text(message.bye.text, uidrecv_resync_text(code));
+		cr_assert_null(message.bye.quote);
+	}
+	/* A QUOTE does not belong there, and is optional: skipped. */
+	put_tlv(&buf, 0x0013, "0123456789abcdef", UR_FRAME_HEADER);
+	ur_frame_end(&buf, 0);
+	cr_assert_null(decoded(&buf).bye.quote);
+	ur_buf_done(&buf);
+}
+
 Test(message, reject_round_trip_over_several_frames)
 {
 	struct ur_refusal refusals[UR_RECORDS_MAX];
@@ -241,6 +350,12 @@ Test(message, what_belongs_in_a_hello_depends_on_its_role)
 	cr_assert_eq(answer_patched(1, 0x8002, 0, UR_SOURCE, 1), 204);
 }
 
+static bool has_serial(uint8_t type)
+{
+	return (type >= UR_UPDATE && type <= UR_REJECT) ||
+	       (type >= UR_SNAPSHOT_BEGIN && type <= UR_REFRESH_ALL);
+}
+
 Test(message, a_serial_only_where_it_belongs)
 {
 	struct ur_message message;
@@ -254,10 +369,7 @@ Test(message, a_serial_only_where_it_belongs)
 		frame.serial = 1;
 		bye = 0;
 		ur_message_decode(&frame, &message, &bye);
-		cr_assert_eq(bye,
-			     frame.type >= UR_UPDATE && frame.type <= UR_REJECT
-				 ? 0
-				 : 204);
+		cr_assert_eq(bye, has_serial(frame.type) ? 0 : 204);
 		ur_buf_done(&buf);
 	}
 }
