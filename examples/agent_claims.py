@@ -2,6 +2,7 @@
 markers. It has to know, to say it again and to count it.
 """
 import dataclasses
+import functools
 import ipaddress
 
 from uidrecv1 import Record
@@ -33,6 +34,7 @@ def end_of(as_of, lifetime_s):
     return None if never else as_of + lifetime_s * 1_000_000
 
 
+@functools.lru_cache(1 << 16)
 def one_form(text):
     address = ipaddress.ip_address(text)
     return getattr(address, 'ipv4_mapped', None) or address

@@ -8,6 +8,7 @@ Copy both files into an agent of your own; agent.py shows how to use them.
 """
 import collections
 import dataclasses
+import functools
 import ipaddress
 import re
 import struct
@@ -161,11 +162,16 @@ class FrameReader:
         return Frame(kind, serial, body, version, flags)
 
 
+@functools.lru_cache(1 << 16)
+def packed_address(text):
+    return ipaddress.ip_address(text).packed
+
+
 def encode_value(form, value):
     if form == 'record':
         return value
     if form == 'address':
-        return ipaddress.ip_address(value).packed
+        return packed_address(value)
     values = value if isinstance(value, tuple) else (value,)
     if not form.endswith('*'):
         return struct.pack('>' + form, *values)

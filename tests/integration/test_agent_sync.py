@@ -7,6 +7,7 @@ import json
 import random
 import re
 import sys
+import threading
 import time
 import unittest
 
@@ -492,6 +493,40 @@ class ProgramTest(unittest.TestCase):
         self.assertEqual(agent.end(), 0)
         self.assertNotIn(('REFRESH', '10.0.0.1', 'CORP\\a'),
                          fake.sink.stream())
+
+    def test_who_logs_on_after_all_gets_a_whole_life_first(self):
+        """What a snapshot gave the rest of a life is not renewed by all."""
+        fake = self.start_sink()
+        agent = self.start(fake, lines=False, more=(
+            '--settle', '0.2', '--refresh-every', '0.4', '--lifetime', '60'))
+        agent.say(self.event(4768, '10.0.0.1', 'a', None, ago_s=10))
+        fake.wait(lambda sink: sink.snapshot()[1])
+        fake.do('resync')
+        fake.wait(lambda sink: sink.stream().count(('SNAPSHOT END', 1)) == 2)
+        agent.say(self.event(4624, '10.0.0.1', 'a', 1, ago_s=20))
+        fake.wait(lambda sink: sink.stream()[-1] == ('REFRESH ALL', 1))
+        self.assertEqual(agent.end(), 0)
+        self.assertEqual([what[0] for what in fake.sink.stream()[6:9]],
+                         ['MAP', 'REFRESH', 'REFRESH ALL'])
+
+    def test_the_input_waits_for_a_receiver_that_is_there(self):
+        fake = self.start_sink(acks=False, window=2)
+        agent = self.start(fake)
+        written, lines = [], ['map 10.0.0.1 x'] * 1000
+        writer = threading.Thread(target=lambda: [
+            (agent.say(*lines), written.append(1)) for _ in range(40)])
+        writer.start()
+        fake.wait(lambda sink: sink.durable == 2)
+        seen = -1
+        while len(written) > seen:
+            seen = len(written)
+            time.sleep(1)         # or it is read on
+        self.assertLess(seen, 40)
+        fake.sink.acks = True
+        fake.do('ack')
+        writer.join(harness.PATIENCE_S)
+        self.assertEqual(agent.end(), 0)
+        self.assertEqual(fake.sink.stream()[-1], ('SNAPSHOT END', 40_000))
 
     def test_a_queue_that_has_overflowed(self):
         fake, agent = self.begin('map 10.0.0.1 x', 'map 10.0.0.2 x',
