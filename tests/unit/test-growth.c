@@ -140,6 +140,41 @@ Test(growth, snapshots_without_end_need_no_more_room)
 	ur_table_close(table);
 }
 
+/* Flips a bit of the first line, and puts until the table wants to grow. */
+static void check_damaged_line(size_t offset)
+{
+	struct ur_table *table = make_table(scratch.path, 1000, 0);
+	struct uidrecv_reader *reader;
+	size_t size;
+	const struct ur_table_header *header;
+	char *bytes;
+	uint32_t i = 0;
+	int r = 0;
+
+	cr_assert_eq(ur_table_publish(table), 0);
+	reader = open_reader(scratch.path);
+	cr_assert_eq(put(table, 1000, "alice"), 0);
+	header = ur_table_get_bytes(table, &size);
+	bytes = (char *)(uintptr_t)header;
+	bytes[header->layout.lines_offset + offset] ^= 4;
+	for (; r == 0 && i < 1000; i++)
+		r = put_of(table, i, (struct epoch_put){.epoch = 1});
+	cr_assert_eq(r, UIDRECV_E_TABLE);
+	check_user(reader, 0, "alice");
+	cr_assert_eq(count_files(), 1);
+	uidrecv_reader_close(reader);
+	ur_table_close(table);
+}
+
+Test(growth, damaged_lines_are_not_made_to_look_whole)
+{
+	check_damaged_line(offsetof(struct ur_table_line, state));
+	check_damaged_line(offsetof(struct ur_table_line, state) + 7);
+	check_damaged_line(offsetof(struct ur_table_line, check));
+	check_damaged_line(offsetof(struct ur_table_line, name_size));
+	check_damaged_line(offsetof(struct ur_table_line, name));
+}
+
 Test(growth, growth_keeps_answers_and_their_change_numbers)
 {
 	struct ur_table *table = make_published(scratch.path);
