@@ -16,6 +16,7 @@ Test(full, lines_that_run_out_harm_nothing)
 	struct uidrecv_reader *reader = open_reader(scratch.path);
 	struct epoch_put of = {.agent = 0};
 	struct uidrecv_mapping mapping;
+	uint64_t generation;
 	uint32_t i;
 	int r = 0;
 
@@ -28,6 +29,7 @@ Test(full, lines_that_run_out_harm_nothing)
 	}
 	cr_assert_eq(r, -ENOSPC);
 	cr_assert_eq(i, UR_TABLE_LINES_MAX);
+	generation = table->now.layout.generation;
 	/* In another line than the one it has, which it keeps, */
 	of.agent = 5;
 	of.epoch = UINT32_MAX;
@@ -36,6 +38,8 @@ Test(full, lines_that_run_out_harm_nothing)
 	cr_assert_eq(put_of(table, 7, of), -ENOSPC);
 	check_user(reader, 7, "alice");
 	cr_assert_eq(look(reader, i, &mapping), 0);
+	/* and for which no file is made in vain; */
+	cr_assert_eq(table->now.layout.generation, generation);
 	/* and in one that there is. */
 	of.epoch = 0;
 	cr_assert_eq(put_of(table, i, of), 0);

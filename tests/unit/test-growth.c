@@ -175,6 +175,40 @@ Test(growth, damaged_lines_are_not_made_to_look_whole)
 	check_damaged_line(offsetof(struct ur_table_line, name));
 }
 
+/* No reader may come to this either; the checks of the slot are right. */
+Test(growth, slots_that_name_no_line_are_damage)
+{
+	struct ur_table *table = make_published(scratch.path);
+	size_t size;
+	char *bytes = (char *)(uintptr_t)ur_table_get_bytes(table, &size);
+	struct ur_table_layout layout;
+	struct ur_slot *slot;
+	uint64_t word[UR_SLOT_WORDS];
+	uint32_t i = 0;
+	int r = 0;
+
+	memcpy(&layout, bytes, sizeof(layout));
+	cr_assert_eq(put(table, 1000, "alice"), 0);
+	slot = (void *)(bytes + layout.slots_offset);
+	while (ur_load(&slot->word[0]) == 0)
+		slot++;
+	for (int n = 0; n < UR_SLOT_WORDS; n++)
+		word[n] = ur_load(&slot->word[n]);
+	word[0] |= UINT64_C(0xffff) << 32;
+	word[5] =
+	    (word[5] >> 32 << 32) | ur_check_rest(layout.generation, word);
+	ur_store(&slot->word[0], word[0]);
+	ur_store(&slot->word[5], word[5]);
+	for (; r == 0 && i < 1000; i++)
+		r = put(table, i, "alice");
+	cr_assert_eq(r, UIDRECV_E_TABLE);
+	/* It is taken back, and put anew. */
+	cr_assert_eq(put(table, 1000, NULL), 0);
+	cr_assert_eq(put(table, 1000, "bob"), 0);
+	cr_assert_eq(put(table, i, "alice"), 0);
+	ur_table_close(table);
+}
+
 Test(growth, growth_keeps_answers_and_their_change_numbers)
 {
 	struct ur_table *table = make_published(scratch.path);

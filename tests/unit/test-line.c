@@ -266,6 +266,23 @@ Test(line, restating_in_another_epoch_or_with_another_lifetime_is_no_change)
 	ur_table_close(table);
 }
 
+Test(line, another_lifetime_in_the_same_epoch_is_taken_and_no_change)
+{
+	struct ur_table *table = make_published(scratch.path);
+	struct uidrecv_reader *reader = open_reader(scratch.path);
+	struct epoch_put of = {.deadline_us = NOW_US + SECOND_US};
+
+	for (of.lifetime_s = 100; of.lifetime_s < 105; of.lifetime_s++)
+		cr_assert_eq(put_of(table, 1, of), 0);
+	cr_assert_eq(change_of(reader, 1), 1001);
+	cr_assert_eq(header_change(reader), 1001);
+	ur_table_refresh(table, 1, 0, NOW_US);
+	check_at(reader, 1, NOW_US + 104 * SECOND_US - 1000, "alice");
+	check_at(reader, 1, NOW_US + 104 * SECOND_US, NULL);
+	uidrecv_reader_close(reader);
+	ur_table_close(table);
+}
+
 Test(line, who_lives_by_a_refresh_alone_is_alive_for_the_writer_too)
 {
 	struct ur_table *table = make_published(scratch.path);

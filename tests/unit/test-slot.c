@@ -92,12 +92,38 @@ Test(slot, an_answer_lives_as_long_as_it_or_its_line_says)
 			     cases[i].effective_ms, "case %zu", i);
 		cr_assert_eq(ur_change_offset(word[4]), 77);
 	}
-	/* What is cut off a long lifetime shortens no life. */
-	cr_assert_eq(
-	    ur_lifetime_s(ur_change_word(UR_CHANGES_MAX - 1, UINT32_MAX)),
-	    UR_LIFETIME_MAX_S);
-	cr_assert_eq(ur_change_offset(ur_change_word(UR_CHANGES_MAX - 1, 0)),
-		     UR_CHANGES_MAX - 1);
+}
+
+Test(slot, lifetimes_of_any_length_leave_the_change_number_alone)
+{
+	static const uint64_t lifetimes_s[] = {
+	    0, 1, UR_LIFETIME_MAX_S, UR_LIFETIME_MAX_S + 1, UINT32_MAX};
+
+	for (size_t i = 0; i < 5; i++) {
+		uint64_t word4 =
+		    ur_change_word(UR_CHANGES_MAX - 2, lifetimes_s[i]);
+
+		cr_assert_eq(ur_change_offset(word4), UR_CHANGES_MAX - 2);
+		cr_assert_eq(ur_lifetime_s(word4),
+			     i < 2 ? lifetimes_s[i] : UR_LIFETIME_MAX_S);
+	}
+}
+
+Test(slot, layouts_out_of_range_are_refused)
+{
+	struct ur_table_layout good = {.lines_max = UR_TABLE_LINES_MAX,
+				       .slots_count = UR_TABLE_SLOTS_MIN};
+	struct ur_table_layout layout = good;
+
+	cr_assert_eq(ur_layout_set(&layout), 0);
+	layout = good;
+	layout.lines_max++;
+	cr_assert_eq(ur_layout_set(&layout), -EINVAL);
+	layout.lines_max = 0;
+	cr_assert_eq(ur_layout_set(&layout), -EINVAL);
+	layout = good;
+	layout.slots_count++;
+	cr_assert_eq(ur_layout_set(&layout), -EINVAL);
 }
 
 Test(slot, addresses_spread_evenly)
