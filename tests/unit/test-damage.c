@@ -341,6 +341,32 @@ Test(damage, every_flipped_bit_of_a_lines_state_is_an_error)
 	}
 }
 
+static int expect_nobody(uint32_t i)
+{
+	(void)i;
+	return 0;
+}
+
+/* Taking back is one store of the deadline, and must be enough. */
+Test(damage, what_was_taken_back_is_gone_even_if_its_rest_is_damaged)
+{
+	const struct ur_table_layout *layout = get_layout();
+	struct ur_slot *slots = (void *)(bytes + layout->slots_offset);
+
+	for (uint64_t n = 0; n < layout->slots_count; n++) {
+		uint64_t word[UR_SLOT_WORDS];
+
+		for (int i = 0; i < UR_SLOT_WORDS; i++)
+			word[i] = ur_load(&slots[n].word[i]);
+		if (ur_meta_seq(word[0]) == 0)
+			continue;
+		ur_store(&slots[n].word[3],
+			 ur_deadline_word(layout->generation, word, 0));
+		ur_store(&slots[n].word[4], ~word[4]);
+	}
+	check_each(expect_nobody);
+}
+
 Test(damage, states_of_other_lines_are_errors)
 {
 	struct ur_table_line *lines =

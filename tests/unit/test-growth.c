@@ -175,10 +175,12 @@ Test(growth, damaged_lines_are_not_made_to_look_whole)
 	check_damaged_line(offsetof(struct ur_table_line, name));
 }
 
-/* No reader may come to this either; the checks of the slot are right. */
+/* The checks of the slot are right. */
 Test(growth, slots_that_name_no_line_are_damage)
 {
 	struct ur_table *table = make_published(scratch.path);
+	struct uidrecv_reader *reader = open_reader(scratch.path);
+	struct uidrecv_mapping mapping;
 	size_t size;
 	char *bytes = (char *)(uintptr_t)ur_table_get_bytes(table, &size);
 	struct ur_table_layout layout;
@@ -202,10 +204,13 @@ Test(growth, slots_that_name_no_line_are_damage)
 	for (; r == 0 && i < 1000; i++)
 		r = put(table, i, "alice");
 	cr_assert_eq(r, UIDRECV_E_TABLE);
-	/* It is taken back, and put anew. */
+	cr_assert_eq(look(reader, 1000, &mapping), UIDRECV_E_TABLE);
+	/* What is taken back hinders nothing. */
 	cr_assert_eq(put(table, 1000, NULL), 0);
-	cr_assert_eq(put(table, 1000, "bob"), 0);
 	cr_assert_eq(put(table, i, "alice"), 0);
+	check_user(reader, i, "alice");
+	cr_assert_eq(look(reader, 1000, &mapping), 0);
+	uidrecv_reader_close(reader);
 	ur_table_close(table);
 }
 

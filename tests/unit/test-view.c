@@ -40,7 +40,6 @@ static uint32_t load_seq(const struct lookup *lookup)
 	    ur_load(&view->slots[ur_view_home(view, address)].word[0]));
 }
 
-/* A table that has alice of epoch 1 at address 1. */
 static struct ur_table *start(struct lookup *lookup)
 {
 	struct ur_table *table;
@@ -52,7 +51,6 @@ static struct ur_table *start(struct lookup *lookup)
 	table = make_published(scratch.path);
 	bytes = ur_table_get_bytes(table, &size);
 	cr_assert_eq(ur_view_init(&lookup->view, bytes, size), 0);
-	cr_assert_eq(put_of(table, 1, (struct epoch_put){.epoch = 1}), 0);
 	return table;
 }
 
@@ -78,7 +76,8 @@ static bool step_reader(pid_t pid, unsigned int steps)
  * Steps a reader to each of its instructions in turn, lets the writer act
  * there, and gives what the reader found in the end to be checked.
  */
-static void interleave(void (*act)(struct ur_table *table),
+static void interleave(void (*prepare)(struct ur_table *table),
+		       void (*act)(struct ur_table *table),
 		       void (*check)(const struct lookup *lookup,
 				     unsigned int steps))
 {
@@ -88,8 +87,10 @@ static void interleave(void (*act)(struct ur_table *table),
 
 	for (; is_going; steps++) {
 		struct ur_table *table = start(lookup);
-		pid_t pid = start_child(look_up, lookup);
+		pid_t pid;
 
+		prepare(table);
+		pid = start_child(look_up, lookup);
 		is_going = step_reader(pid, steps);
 		if (is_going) {
 			act(table);
@@ -101,6 +102,11 @@ static void interleave(void (*act)(struct ur_table *table),
 	}
 	cr_assert_gt(steps, 100);
 	munmap(lookup, sizeof(*lookup));
+}
+
+static void state(struct ur_table *table)
+{
+	cr_assert_eq(put_of(table, 1, (struct epoch_put){.epoch = 1}), 0);
 }
 
 static void restate(struct ur_table *table)
@@ -148,17 +154,66 @@ static void check_is_alice_or_bob(const struct lookup *lookup,
 
 Test(view, who_is_stated_again_is_never_nobody)
 {
-	interleave(restate, check_is_alice);
+	interleave(state, restate, check_is_alice);
 }
 
 Test(view, who_is_stated_again_many_times_is_never_nobody)
 {
-	interleave(restate_thrice, check_is_alice);
+	interleave(state, restate_thrice, check_is_alice);
 }
 
 Test(view, who_is_replaced_in_a_snapshot_is_never_nobody)
 {
-	interleave(replace, check_is_alice_or_bob);
+	interleave(state, replace, check_is_alice_or_bob);
+}
+
+/* It has run out, and must not be revived. */
+static void take_back_and_refresh(struct ur_table *table)
+{
+	cr_assert_eq(put(table, 1, NULL), 0);
+	ur_table_refresh(table, 1, 1, NOW_US);
+}
+
+static void run_out(struct ur_table *table)
+{
+	struct epoch_put of = {
+	    .epoch = 1, .deadline_us = NOW_US - 1000, .lifetime_s = 3600};
+
+	cr_assert_eq(put_of(table, 1, of), 0);
+}
+
+static void check_is_nobody(const struct lookup *lookup, unsigned int steps)
+{
+	cr_assert_eq(lookup->r, 0, "%d at step %u", lookup->r, steps);
+}
+
+Test(view, who_was_taken_back_before_a_refresh_is_not_revived)
+{
+	interleave(run_out, take_back_and_refresh, check_is_nobody);
+}
+
+static void prolong_and_drop(struct ur_table *table)
+{
+	struct epoch_put of = {.epoch = 1, .lifetime_s = 3600};
+
+	ur_table_refresh(table, 1, 1, NOW_US);
+	cr_assert_eq(put_of(table, 1, of), 0);
+	of.epoch = 2;
+	cr_assert_eq(put_of(table, 1, of), 0);
+	ur_table_drop(table, 1, 2);
+}
+
+static void nearly_run_out(struct ur_table *table)
+{
+	struct epoch_put of = {
+	    .epoch = 1, .deadline_us = NOW_US + 1000, .lifetime_s = 3600};
+
+	cr_assert_eq(put_of(table, 1, of), 0);
+}
+
+Test(view, who_is_renewed_in_every_way_is_never_nobody)
+{
+	interleave(nearly_run_out, prolong_and_drop, check_is_alice);
 }
 
 static bool do_restate(void *table)
@@ -176,8 +231,10 @@ Test(view, who_is_being_stated_again_is_never_nobody)
 
 	for (; is_going; steps++) {
 		struct ur_table *table = start(lookup);
-		pid_t writer = start_child(do_restate, table), reader;
+		pid_t writer, reader;
 
+		state(table);
+		writer = start_child(do_restate, table);
 		while (load_seq(lookup) % 2 == 0)
 			cr_assert(step(writer));
 		reader = start_child(look_up, lookup);
