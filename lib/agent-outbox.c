@@ -173,7 +173,6 @@ static void discard_unsent(struct ur_outbox *outbox)
 		kept->next = NULL;
 	else
 		outbox->first = NULL;
-	outbox->serial = outbox->sent;
 	for (; item; item = next) {
 		next = item->next;
 		free_outgoing(outbox, item);

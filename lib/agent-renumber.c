@@ -91,7 +91,6 @@ int ur_outbox_renumber(struct ur_outbox *outbox, uint32_t body_max,
 		}
 	}
 	renumbered.ticket = outbox->ticket;
-	renumbered.maps_count = outbox->maps_count;
 	renumbered.is_snapshot_open =
 	    outbox->is_snapshot_open && capabilities & UR_CAPABILITY_SNAPSHOT;
 	ur_outbox_done(outbox);

@@ -109,7 +109,7 @@ static void on_accepted(struct ur_listener *listener, int fd)
 			.hold_min_s = 10,
 			.hold_max_s = 90,
 			.frame_max = sink->frame_max,
-			.window = 256,
+			.window = sink->window,
 			.capabilities = sink->capabilities,
 			.handshake_us = 10000000},
 	};
@@ -136,6 +136,7 @@ void sink_init(struct sink *sink, struct live *live)
 	memset(sink, 0, sizeof(*sink));
 	sink->live = live;
 	sink->frame_max = 65536;
+	sink->window = 256;
 	sink->capabilities = UR_CAPABILITY_SNAPSHOT | UR_CAPABILITY_REFRESH_ALL;
 	cr_assert_eq(ur_loop_init(&sink->loop), 0);
 	sink->context =

@@ -15,7 +15,7 @@
 struct sink {
 	struct live *live;
 	uint64_t capabilities; /* of the next connection, as are these */
-	uint32_t frame_max;
+	uint32_t frame_max, window;
 	bool is_silent;	  /* acknowledges nothing */
 	uint64_t cut_at;  /* cuts the connection on this serial, once */
 	bool is_cut_late; /* after it was stored, not before */

@@ -259,6 +259,36 @@ Test(agent_snapshot, discards_no_more_than_that)
 	end();
 }
 
+/* What the window holds back on this connection may have been sent before. */
+Test(agent_snapshot, discards_what_the_window_holds_back)
+{
+	begin(0);
+	agent->agent->outbox.batch_max = 1;
+	sink.is_silent = true;
+	sink.window = 3;
+	connect_again();
+	map_some(5);
+	live_await(&live, sink.last == 3);
+	cr_expect_eq(agent->agent->outbox.unsent->serial, 4);
+	cr_assert_eq(snapshot_begin(true), 0);
+	cr_expect_eq(agent->agent->outbox.unsent->serial, 4);
+	sink_cut(&sink);
+	sink.window = 1;
+	connect_again();
+	live_await(&live, agent->agent->outbox.unsent->serial == 2);
+	cr_assert_eq(snapshot_begin(true), 0);
+	cr_expect_eq(agent->agent->outbox.unsent->serial, 2);
+	cr_expect_eq(live_counters(agent).queued_records, 3);
+	sink_cut(&sink);
+	sink.window = 256;
+	sink.is_silent = false;
+	await_acked(4);
+	cr_expect_str_eq(sink_types(&sink), "UUUB");
+	cr_expect_eq(agent->acked, 5);
+	cr_expect_eq(sink.sessions, 1);
+	end();
+}
+
 /* Between HELLO, which names the last serial, and READY. */
 Test(agent_snapshot, discards_what_hello_promised)
 {
@@ -299,6 +329,8 @@ Test(agent_snapshot, left_out_for_a_receiver_that_takes_none)
 	agent->agent->log = (struct ur_log){.fn = live_log, .user = &live.log};
 	queue_all();
 	sink.capabilities = 0;
+	live_await(&live, agent->events[UIDRECV_AGENT_LOST] == 1);
+	cr_expect_not(live_counters(agent).is_snapshot_open);
 	await_acked(4);
 	cr_expect_str_eq(sink_types(&sink), "UUUU");
 	cr_expect_eq(sink.said[2].maps, 2);
@@ -419,6 +451,21 @@ Test(agent_snapshot, tickets_after_a_hole)
 	end();
 }
 
+/* As the last thing, too: the next ticket is the next. */
+Test(agent_snapshot, tickets_after_a_hole_at_the_end)
+{
+	begin(0);
+	cr_assert_eq(map_some(7), 7);
+	cr_assert_eq(snapshot_begin(true), 0);
+	sink.capabilities = 0;
+	connect_again();
+	cr_expect_eq(sink.last, 0);
+	cr_assert_eq(map_some(1), 8);
+	await_acked(1);
+	cr_expect_eq(agent->acked, 8);
+	end();
+}
+
 Test(agent_snapshot, resync)
 {
 	begin(0);
@@ -441,6 +488,17 @@ Test(agent_snapshot, resync)
 	sink_resync(&sink, UIDRECV_RESYNC_NO_SNAPSHOT);
 	live_await(&live, agent->events[UIDRECV_AGENT_RESYNC] == 2);
 	cr_expect_eq(live_counters(agent).resyncs, 3);
+	/* Though something else waits. */
+	sink.is_silent = true;
+	sink_cut(&sink);
+	sink.window = 1;
+	connect_again();
+	map_some(1);
+	cr_assert_eq(uidrecv_agent_refresh_all(agent->agent, 1), 0);
+	live_await(&live, sink.last == 3);
+	cr_expect_not_null(agent->agent->outbox.unsent);
+	sink_resync(&sink, UIDRECV_RESYNC_BUSY);
+	live_await(&live, agent->events[UIDRECV_AGENT_RESYNC] == 3);
 	end();
 }
 
