@@ -8,9 +8,10 @@
 #include "bytes.h"
 #include "cell.h"
 
-#define ROW_VERSION 1
+#define ROW_VERSION 2
 #define ROW_SIZE                                                               \
-	(4 + 1 + 4 + 4 + 8 + 8 + 8 + 8 + 16 + 8 * UR_SUPERSEDED_MAX + 8)
+	(4 + 1 + 4 + 8 + 8 + 8 + 8 + 16 + 8 * UR_SUPERSEDED_MAX + 8 +          \
+	 UR_EPOCHS_SIZE)
 
 static uint32_t check_of(const char *name, size_t name_size,
 			 const uint8_t *bytes, size_t size)
@@ -28,7 +29,6 @@ static void encode_row(const struct ur_store_agent *agent,
 	uint8_t *to = ur_bytes_put_u8(bytes + 4, ROW_VERSION);
 
 	to = ur_bytes_put_u32(to, row->id);
-	to = ur_bytes_put_u32(to, row->epoch);
 	to = ur_bytes_put_u64(to, row->session_id);
 	to = ur_bytes_put_u64(to, row->durable);
 	to = ur_bytes_put_u64(to, (uint64_t)row->offset_us);
@@ -36,7 +36,8 @@ static void encode_row(const struct ur_store_agent *agent,
 	to = ur_bytes_put_raw(to, row->offset_boot_id, 16);
 	for (int i = 0; i < UR_SUPERSEDED_MAX; i++)
 		to = ur_bytes_put_u64(to, row->superseded[i]);
-	ur_bytes_put_u64(to, row->claims);
+	to = ur_bytes_put_u64(to, row->claims);
+	ur_epochs_encode(&row->epochs, to);
 	ur_bytes_put_u32(bytes, check_of(agent->name, agent->name_size,
 					 bytes + 4, ROW_SIZE - 4));
 }
@@ -46,6 +47,7 @@ static bool decode_row(const MDB_val *key, const MDB_val *value,
 {
 	struct ur_bytes from = {value->mv_data, value->mv_size, false};
 
+	memset(row, 0, sizeof(*row));
 	if (key->mv_size == 0 || key->mv_size > UIDRECV_NAME_MAX ||
 	    value->mv_size != ROW_SIZE)
 		return false;
@@ -54,7 +56,6 @@ static bool decode_row(const MDB_val *key, const MDB_val *value,
 	    ur_bytes_u8(&from) != ROW_VERSION)
 		return false;
 	row->id = ur_bytes_u32(&from);
-	row->epoch = ur_bytes_u32(&from);
 	row->session_id = ur_bytes_u64(&from);
 	row->durable = ur_bytes_u64(&from);
 	row->offset_us = (int64_t)ur_bytes_u64(&from);
@@ -63,7 +64,8 @@ static bool decode_row(const MDB_val *key, const MDB_val *value,
 	for (int i = 0; i < UR_SUPERSEDED_MAX; i++)
 		row->superseded[i] = ur_bytes_u64(&from);
 	row->claims = ur_bytes_u64(&from);
-	return true;
+	return ur_epochs_decode(&row->epochs, from.at) &&
+	       row->epochs.stated <= row->claims;
 }
 
 struct ur_store_agent *ur_store_agent_at(const struct ur_store *store,
@@ -135,6 +137,7 @@ static struct ur_store_agent *new_agent(const char *name, size_t name_size)
 		return NULL;
 	memcpy(agent->name, name, name_size);
 	agent->name_size = name_size;
+	agent->oldest_us = agent->oldest_next_us = UR_TIME_NEVER;
 	return agent;
 }
 
@@ -149,13 +152,6 @@ static void insert_agent(struct ur_store *store, struct ur_store_agent *agent)
 		(store->agents_count - place) * sizeof(*store->agents_by_name));
 	store->agents_by_name[place] = agent;
 	store->agents[store->agents_count++] = agent;
-}
-
-static void forget_count(struct ur_store_agent *agent)
-{
-	agent->living_max = agent->row.claims;
-	agent->counted_us = 0;
-	agent->next_death_us = 0;
 }
 
 static int load_row(struct ur_store *store, const MDB_val *key,
@@ -179,7 +175,7 @@ static int load_row(struct ur_store *store, const MDB_val *key,
 		store->agents_by_name[place] = agent;
 	}
 	agent->row = row;
-	forget_count(agent);
+	ur_store_agent_forget_counts(agent);
 	return 0;
 }
 
@@ -239,6 +235,12 @@ struct ur_agent_row *ur_store_agent_touch(struct ur_store *store,
 	return &agent->next;
 }
 
+const struct ur_agent_row *ur_store_agent_now(
+    const struct ur_store_agent *agent)
+{
+	return agent->is_dirty ? &agent->next : &agent->row;
+}
+
 static int write_row(struct ur_store *store, struct ur_store_agent *agent)
 {
 	uint8_t bytes[ROW_SIZE];
@@ -279,29 +281,9 @@ void ur_store_agents_abort(struct ur_store *store)
 		    ur_store_agent_at(store, store->dirty[i]);
 
 		agent->is_dirty = false;
-		forget_count(agent);
+		ur_store_agent_forget_counts(agent);
 	}
 	store->dirty_count = 0;
-}
-
-void ur_store_agent_gain(struct ur_store *store, struct ur_store_agent *agent,
-			 uint64_t deadline_us)
-{
-	ur_store_agent_touch(store, agent)->claims++;
-	agent->living_max++;
-	if (deadline_us < agent->next_death_us)
-		agent->next_death_us = deadline_us;
-}
-
-void ur_store_agent_lose(struct ur_store *store, struct ur_store_agent *agent,
-			 uint64_t deadline_us)
-{
-	struct ur_agent_row *row = ur_store_agent_touch(store, agent);
-
-	if (row->claims > 0)
-		row->claims--;
-	if (deadline_us > agent->counted_us && agent->living_max > 0)
-		agent->living_max--;
 }
 
 const struct ur_agent_row *ur_store_get_agent(const struct ur_store *store,
@@ -337,6 +319,7 @@ uint32_t ur_store_get_agent_id_max(const struct ur_store *store)
 int ur_store_put_agent(struct ur_store *store, const struct ur_agent_row *row)
 {
 	struct ur_store_agent *agent = ur_store_agent_at(store, row->id);
+	struct ur_epochs epochs;
 	struct ur_agent_row *next;
 	uint64_t claims;
 	int rc = ur_store_check_round(store);
@@ -347,8 +330,12 @@ int ur_store_put_agent(struct ur_store *store, const struct ur_agent_row *row)
 		return -EINVAL;
 	next = ur_store_agent_touch(store, agent);
 	claims = next->claims;
+	epochs = next->epochs;
+	if (row->session_id != next->session_id)
+		ur_epochs_new_session(&epochs);
 	*next = *row;
 	next->claims = claims;
+	next->epochs = epochs;
 	store->is_written = true;
 	return 0;
 }

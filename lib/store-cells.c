@@ -44,7 +44,10 @@ int ur_store_cell_get(const struct ur_store *store, MDB_txn *txn,
 	}
 	if (rc != 0)
 		return ur_store_error(rc);
-	return ur_cell_decode(cell, address, value.mv_data, value.mv_size);
+	rc = ur_cell_decode(cell, address, value.mv_data, value.mv_size);
+	if (rc == 0)
+		ur_store_settle_cell(store, cell);
+	return rc;
 }
 
 int ur_store_cell_put(struct ur_store *store, struct uidrecv_address address,
@@ -79,7 +82,7 @@ ssize_t ur_store_cell_collect(struct ur_store *store, struct ur_cell *cell,
 		if (!agent)
 			return UIDRECV_E_STORE_DAMAGED;
 		if (!ur_claim_is_alive(claim, now_us))
-			ur_store_agent_lose(store, agent, claim->deadline_us);
+			ur_store_agent_lose(store, agent, claim);
 	}
 	return (ssize_t)ur_cell_collect(cell, &store->ranks, now_us);
 }
@@ -97,6 +100,8 @@ void ur_store_answer_of(const struct ur_store *store,
 		return;
 	ret_answer->deadline_us = claim->deadline_us;
 	ret_answer->agent = claim->agent;
+	ret_answer->epoch = claim->epoch;
+	ret_answer->lifetime_s = claim->lifetime_s;
 	ret_answer->source = claim->source;
 	ret_answer->user_size = claim->user_size;
 	ret_answer->user = claim->user;
@@ -140,8 +145,11 @@ int ur_store_changes_add(struct ur_store *store, struct uidrecv_address address,
 	change->address = address;
 	change->contended_until_us =
 	    ur_answer_contended_until(cell, &store->ranks, now_us);
+	change->kind = UR_CHANGE_ANSWER;
 	change->deadline_us = answer.deadline_us;
 	change->agent = answer.agent;
+	change->epoch = answer.epoch;
+	change->lifetime_s = answer.lifetime_s;
 	change->source = answer.source;
 	change->user_size = answer.user_size;
 	change->user_at = changes->text_size;
@@ -149,6 +157,23 @@ int ur_store_changes_add(struct ur_store *store, struct uidrecv_address address,
 		memcpy(changes->text + changes->text_size, answer.user,
 		       answer.user_size);
 	changes->text_size += answer.user_size;
+	return 0;
+}
+
+int ur_store_changes_add_epoch(struct ur_store *store, enum ur_change_kind kind,
+			       uint32_t agent, uint32_t epoch, uint64_t time_us)
+{
+	struct ur_store_changes *changes = &store->changes;
+	int rc = reserve_changes(changes);
+
+	if (rc < 0)
+		return rc;
+	changes->list[changes->count++] = (struct ur_store_change){
+	    .kind = (uint8_t)kind,
+	    .agent = agent,
+	    .epoch = epoch,
+	    .deadline_us = time_us,
+	};
 	return 0;
 }
 
@@ -182,6 +207,9 @@ int ur_store_next_change(struct ur_store *store, struct ur_change *ret_change)
 	ret_change->address = change->address;
 	ret_change->deadline_us = change->deadline_us;
 	ret_change->agent = change->agent;
+	ret_change->epoch = change->epoch;
+	ret_change->lifetime_s = change->lifetime_s;
+	ret_change->kind = change->kind;
 	ret_change->source = change->source;
 	ret_change->user_size = change->user_size;
 	ret_change->user = changes->text + change->user_at;
@@ -194,15 +222,15 @@ static int check_quota(struct ur_store *store, struct ur_store_agent *agent,
 {
 	int rc;
 
-	if (agent->living_max < mappings_max)
+	if (agent->counts.living < mappings_max)
 		return 0;
 	/* Until the next of them can die the count is exact. */
-	if (now_us < agent->next_death_us)
+	if (now_us < agent->counts.next_death_us)
 		return UIDRECV_REJECT_QUOTA;
-	rc = ur_store_count_living(store, agent, now_us);
+	rc = ur_store_count_living(store, agent, false, now_us);
 	if (rc < 0)
 		return rc;
-	return agent->living_max < mappings_max ? 0 : UIDRECV_REJECT_QUOTA;
+	return agent->counts.living < mappings_max ? 0 : UIDRECV_REJECT_QUOTA;
 }
 
 /*
@@ -236,18 +264,34 @@ static int check_map(struct ur_store *store, struct ur_store_agent *agent,
 	return check_quota(store, agent, mappings_max, now_us);
 }
 
+/* What counts of a claim; the rest of it is not copied. */
+static struct ur_claim essence_of(const struct ur_claim *claim)
+{
+	struct ur_claim essence;
+
+	essence.deadline_us = claim->deadline_us;
+	essence.lifetime_s = claim->lifetime_s;
+	essence.epoch = claim->epoch;
+	return essence;
+}
+
 static void count_change(struct ur_store *store, struct ur_store_agent *agent,
-			 bool had, uint64_t former_deadline_us)
+			 const struct ur_claim *former)
 {
 	const struct ur_claim *claim =
 	    ur_cell_find(&store->cell, agent->row.id);
 	uint64_t lifetime_us;
 
-	if (had)
-		ur_store_agent_lose(store, agent, former_deadline_us);
+	/* Perhaps only a marker came. */
+	if (former && claim && claim->epoch == former->epoch &&
+	    claim->deadline_us == former->deadline_us &&
+	    claim->lifetime_s == former->lifetime_s)
+		return;
+	if (former)
+		ur_store_agent_lose(store, agent, former);
 	if (!claim)
 		return;
-	ur_store_agent_gain(store, agent, claim->deadline_us);
+	ur_store_agent_gain(store, agent, claim);
 	lifetime_us = (uint64_t)claim->lifetime_s * 1000000;
 	if (claim->lifetime_s != UIDRECV_LIFETIME_NEVER &&
 	    lifetime_us > store->meta_next.lifetime_max_us)
@@ -259,9 +303,9 @@ static int apply(struct ur_store *store, struct ur_store_agent *agent,
 		 uint64_t now_us)
 {
 	struct ur_cell *cell = &store->cell;
-	uint32_t epoch = agent->is_dirty ? agent->next.epoch : agent->row.epoch;
+	uint32_t epoch = ur_store_agent_now(agent)->epochs.current;
 	const struct ur_claim *former;
-	uint64_t former_deadline_us = 0;
+	struct ur_claim essence;
 	bool had, had_answer, changed, added;
 	ssize_t went;
 	int rc = ur_store_cell_get(store, store->txn, statement->address, cell);
@@ -272,14 +316,14 @@ static int apply(struct ur_store *store, struct ur_store_agent *agent,
 	former = ur_cell_find(cell, agent->row.id);
 	had = former != NULL;
 	if (had)
-		former_deadline_us = former->deadline_us;
+		essence = essence_of(former);
 	rc = check_map(store, agent, mappings_max, statement, now_us);
 	if (rc == 0)
 		rc = ur_cell_apply(cell, statement, agent->row.id, epoch,
 				   now_us, &changed, &added);
 	if (rc != 0 || (!changed && !store->is_in_doubt))
 		return rc;
-	count_change(store, agent, had, former_deadline_us);
+	count_change(store, agent, had ? &essence : NULL);
 	went = ur_store_cell_collect(store, cell, now_us);
 	if (went < 0)
 		return (int)went;
@@ -297,6 +341,8 @@ int ur_store_apply(struct ur_store *store, uint32_t agent,
 		   uint64_t now_us)
 {
 	struct ur_store_agent *found = ur_store_agent_at(store, agent);
+	struct ur_statement raised;
+	uint64_t refreshed_us;
 	int rc = ur_store_check_round(store);
 
 	if (rc < 0)
@@ -304,6 +350,12 @@ int ur_store_apply(struct ur_store *store, uint32_t agent,
 	if (!found)
 		return -EINVAL;
 	now_us = ur_store_clamp(store, now_us);
+	refreshed_us = ur_store_agent_now(found)->epochs.refreshed_us;
+	if (statement->as_of_us < refreshed_us) {
+		raised = *statement;
+		raised.as_of_us = refreshed_us;
+		statement = &raised;
+	}
 	rc = apply(store, found, mappings_max, statement, now_us);
 	if (rc < 0)
 		store->error = rc;

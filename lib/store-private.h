@@ -20,15 +20,26 @@ struct ur_store_meta {
 	uint32_t agent_next;
 };
 
+/*
+ * How many claims live: upper bounds, exact until next_death_us. They are those
+ * of the store whose deadline is after counted_us.
+ */
+struct ur_store_counts {
+	uint64_t living;
+	uint64_t stated; /* of them those of the current epoch */
+	uint64_t counted_us, next_death_us;
+	uint32_t
+	    lifetime_min_s; /* not above that of any of the current epoch */
+};
+
 struct ur_store_agent {
 	struct ur_agent_row row;  /* as committed */
 	struct ur_agent_row next; /* as the round has it, if dirty */
 	bool is_dirty;
-	/*
-	 * An upper bound of the living claims, exact until next_death_us:
-	 * those of the store whose deadline is after counted_us.
+	struct ur_store_counts counts;
+	/* The oldest time vouched for: of this walk, and of the last whole one.
 	 */
-	uint64_t living_max, counted_us, next_death_us;
+	uint64_t oldest_next_us, oldest_us;
 	size_t name_size;
 	char name[UIDRECV_NAME_MAX + 1];
 };
@@ -39,6 +50,9 @@ struct ur_store_change {
 	uint64_t contended_until_us;
 	size_t user_at; /* in the text */
 	uint32_t agent;
+	uint32_t epoch;
+	uint32_t lifetime_s;
+	uint8_t kind;
 	uint8_t source;
 	uint8_t user_size;
 };
@@ -91,6 +105,7 @@ struct ur_store {
 	/* Where collecting goes on. */
 	struct uidrecv_address collected;
 	bool has_collected;
+	int sweeps; /* ways to its end until all that was dropped is gone */
 };
 
 /* store-env.c: LMDB and the meta record. */
@@ -133,11 +148,21 @@ int ur_store_agents_write(struct ur_store *store);
 void ur_store_agents_commit(struct ur_store *store);
 void ur_store_agents_abort(struct ur_store *store);
 
-/* Counts a claim that comes or goes. */
+/* The row that holds now: of the round, if one has changed it. */
+const struct ur_agent_row *ur_store_agent_now(
+    const struct ur_store_agent *agent);
+
+/* store-epochs.c: counts, and what snapshots do. */
+
+/* Counts a claim of the current epoch that comes, or any that goes. */
 void ur_store_agent_gain(struct ur_store *store, struct ur_store_agent *agent,
-			 uint64_t deadline_us);
+			 const struct ur_claim *claim);
 void ur_store_agent_lose(struct ur_store *store, struct ur_store_agent *agent,
-			 uint64_t deadline_us);
+			 const struct ur_claim *claim);
+/* Nothing is known but how many there are at most. */
+void ur_store_agent_forget_counts(struct ur_store_agent *agent);
+/* Makes the deadlines of a cell what they are worth. */
+void ur_store_settle_cell(const struct ur_store *store, struct ur_cell *cell);
 
 /* store-cells.c: cells and changes. */
 struct ur_store_key {
@@ -157,6 +182,9 @@ ssize_t ur_store_cell_collect(struct ur_store *store, struct ur_cell *cell,
 			      uint64_t now_us);
 int ur_store_changes_add(struct ur_store *store, struct uidrecv_address address,
 			 const struct ur_cell *cell, uint64_t now_us);
+int ur_store_changes_add_epoch(struct ur_store *store, enum ur_change_kind kind,
+			       uint32_t agent, uint32_t epoch,
+			       uint64_t time_us);
 void ur_store_changes_commit(struct ur_store_changes *changes);
 void ur_store_changes_abort(struct ur_store_changes *changes);
 void ur_store_answer_of(const struct ur_store *store,
@@ -190,8 +218,11 @@ int ur_store_walk_next(struct ur_store_walk *walk, struct ur_cell *cell,
 		       struct uidrecv_address *ret_address);
 /* To be called before the transaction ends, and after writing. */
 void ur_store_walk_pause(struct ur_store_walk *walk);
-/* Makes the count of an agent's living claims exact. */
+/*
+ * Makes the counts of an agent's living claims exact, in a round; if asked to,
+ * collects those of its current epoch that are dead.
+ */
 int ur_store_count_living(struct ur_store *store, struct ur_store_agent *agent,
-			  uint64_t now_us);
+			  bool collect, uint64_t now_us);
 
 #endif

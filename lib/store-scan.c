@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "store-private.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "answer.h"
@@ -96,7 +95,10 @@ int ur_store_walk_next(struct ur_store_walk *walk, struct ur_cell *cell,
 	walk->last = *ret_address;
 	walk->has_last = true;
 	rc = ur_cell_decode(cell, *ret_address, value.mv_data, value.mv_size);
-	return rc < 0 ? rc : 1;
+	if (rc < 0)
+		return rc;
+	ur_store_settle_cell(walk->store, cell);
+	return 1;
 }
 
 static int scan_one(struct ur_store *store, struct uidrecv_address address,
@@ -106,8 +108,9 @@ static int scan_one(struct ur_store *store, struct uidrecv_address address,
 {
 	uint64_t until_us =
 	    ur_answer_contended_until(&store->scanned, &store->ranks, now_us);
+	const struct ur_agent_row *row;
 	struct ur_change answer;
-	int rc = 0;
+	int rc;
 
 	if (until_us != UR_TIME_NEVER) {
 		rc = ur_watch_reserve(watch, 1);
@@ -116,9 +119,11 @@ static int scan_one(struct ur_store *store, struct uidrecv_address address,
 		ur_watch_set(watch, address, until_us);
 	}
 	ur_store_answer_of(store, address, &store->scanned, now_us, &answer);
-	if (answer.user_size > 0)
-		rc = each(user, &answer);
-	return rc;
+	if (answer.user_size == 0)
+		return 0;
+	row = ur_store_get_agent_by_id(store, answer.agent);
+	answer.epoch = ur_epochs_group(&row->epochs, answer.epoch);
+	return each(user, &answer);
 }
 
 int ur_store_scan(struct ur_store *store, uint64_t now_us,
@@ -186,90 +191,6 @@ int ur_store_settle(struct ur_store *store, uint64_t now_us)
 	return rc;
 }
 
-int ur_store_count_living(struct ur_store *store, struct ur_store_agent *agent,
-			  uint64_t now_us)
-{
-	struct ur_store_walk walk;
-	struct uidrecv_address address;
-	uint64_t living = 0, next_death_us = UR_TIME_NEVER;
-	int rc;
-
-	ur_store_walk_start(&walk, store, store->txn, NULL);
-	while ((rc = ur_store_walk_next(&walk, &store->scanned, &address)) ==
-	       1) {
-		const struct ur_claim *claim =
-		    ur_cell_find(&store->scanned, agent->row.id);
-
-		if (!claim || !ur_claim_is_alive(claim, now_us))
-			continue;
-		living++;
-		if (claim->deadline_us < next_death_us)
-			next_death_us = claim->deadline_us;
-	}
-	ur_store_walk_pause(&walk);
-	if (rc < 0)
-		return rc;
-	ur_store_agent_touch(store, agent);
-	agent->living_max = living;
-	agent->counted_us = now_us;
-	agent->next_death_us = next_death_us;
-	return 0;
-}
-
-/* One round of collecting; what went is added to *ret_count. */
-static int collect_rows(struct ur_store *store, size_t max_rows,
-			uint64_t now_us, int *ret_count)
-{
-	struct ur_store_walk walk;
-	struct uidrecv_address address;
-	int rc = 0;
-
-	ur_store_walk_start(&walk, store, store->txn,
-			    store->has_collected ? &store->collected : NULL);
-	for (size_t i = 0; i < max_rows; i++) {
-		ssize_t went;
-
-		rc = ur_store_walk_next(&walk, &store->scanned, &address);
-		if (rc != 1)
-			break;
-		went = ur_store_cell_collect(store, &store->scanned, now_us);
-		rc = went < 0 ? (int)went : 0;
-		if (went > 0) {
-			ur_store_walk_pause(&walk);
-			rc = ur_store_cell_put(store, address, &store->scanned);
-			*ret_count += (int)went;
-		}
-		if (rc < 0)
-			break;
-	}
-	ur_store_walk_pause(&walk);
-	if (rc < 0)
-		return rc;
-	store->has_collected = walk.has_last;
-	store->collected = walk.last;
-	return 0;
-}
-
-int ur_store_collect(struct ur_store *store, size_t max_rows, uint64_t now_us,
-		     uint64_t wall_us)
-{
-	bool had_collected = store->has_collected;
-	struct uidrecv_address collected = store->collected;
-	int count = 0;
-	int rc = ur_store_begin(store);
-
-	if (rc < 0)
-		return rc;
-	now_us = ur_store_clamp(store, now_us);
-	store->error = collect_rows(store, max_rows, now_us, &count);
-	rc = ur_store_commit(store, now_us, wall_us);
-	if (rc < 0) {
-		store->has_collected = had_collected;
-		store->collected = collected;
-	}
-	return rc < 0 ? rc : count;
-}
-
 struct restriction {
 	bool (*keep)(void *user, uint32_t agent, struct uidrecv_address address,
 		     const struct ur_claim *claim);
@@ -295,7 +216,7 @@ static int restrict_one(struct ur_store *store,
 		if (restriction->keep(restriction->user, claim->agent, address,
 				      claim))
 			continue;
-		ur_store_agent_lose(store, agent, claim->deadline_us);
+		ur_store_agent_lose(store, agent, claim);
 		ur_cell_remove(cell, claim);
 		count++;
 	}

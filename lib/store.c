@@ -243,9 +243,14 @@ static void take_over(struct ur_store *store)
 	store->commits++;
 	ur_store_env_committed(store);
 	ur_store_agents_commit(store);
-	for (size_t i = changes->committed; i < changes->count; i++)
-		ur_watch_set(&store->watch, changes->list[i].address,
-			     changes->list[i].contended_until_us);
+	for (size_t i = changes->committed; i < changes->count; i++) {
+		if (changes->list[i].kind == UR_CHANGE_ANSWER)
+			ur_watch_set(&store->watch, changes->list[i].address,
+				     changes->list[i].contended_until_us);
+		/* If collecting is on its way, that way and another one. */
+		if (changes->list[i].kind == UR_CHANGE_DROPPED)
+			store->sweeps = store->has_collected ? 2 : 1;
+	}
 	ur_store_changes_commit(changes);
 }
 

@@ -18,7 +18,7 @@
 
 #include <stdint.h>
 
-#include "claim.h"
+#include "epoch.h"
 #include "refusal.h"
 
 struct ur_store;
@@ -36,14 +36,18 @@ struct ur_store_options {
 /* What is kept of an agent. */
 struct ur_agent_row {
 	uint32_t id;	     /* from 1; never reused */
-	uint32_t epoch;	     /* of its claims */
 	uint64_t session_id; /* 0: none yet */
 	uint64_t durable;    /* last serial of that session */
 	int64_t offset_us;   /* its clock to the store's time */
 	uint64_t offset_error_us;
 	uint8_t offset_boot_id[16]; /* the boot it was measured in */
 	uint64_t superseded[UR_SUPERSEDED_MAX]; /* newest first; 0: none */
-	uint64_t claims; /* in the store, dead ones included until collected */
+	/*
+	 * In the store and not dropped by a snapshot; those that died of age
+	 * are counted until they are collected.
+	 */
+	uint64_t claims;
+	struct ur_epochs epochs;
 };
 
 /*
@@ -86,8 +90,8 @@ int ur_store_add_agent(struct ur_store *store, const char *name,
 int ur_store_begin(struct ur_store *store);
 
 /*
- * Replaces an agent's row; id and claims stay what they are. The epoch is that
- * of the statements applied from then on.
+ * Replaces an agent's row; id, claims and epochs stay what they are. Another
+ * session than before gives up the snapshot that the former left open.
  */
 int ur_store_put_agent(struct ur_store *store, const struct ur_agent_row *row);
 
@@ -99,6 +103,57 @@ int ur_store_put_agent(struct ur_store *store, const struct ur_agent_row *row);
 int ur_store_apply(struct ur_store *store, uint32_t agent,
 		   uint64_t mappings_max, const struct ur_statement *statement,
 		   uint64_t now_us);
+
+/* What became of the end of a snapshot. */
+enum ur_ending {
+	UR_ENDING_DROPPED = 1, /* what it does not say */
+	UR_ENDING_HELD,	       /* that waits for ur_store_accept_drops() */
+	UR_ENDING_REFUSED,     /* nothing; another snapshot is wanted */
+};
+
+/*
+ * Snapshots (doc/protocol.md section 8), in a round. `may_count` allows a walk
+ * through the whole store where nothing else tells how many claims live;
+ * without it such an END or REFRESH ALL is refused, and a snapshot is wanted.
+ *
+ * END: fewer living claims than keep_percent of all of them hold the drops; 0
+ * never does. The drops are listed as one change, and ur_store_collect() does
+ * the rest. 0, -EINVAL, or an error of the round.
+ */
+int ur_store_begin_snapshot(struct ur_store *store, uint32_t agent);
+int ur_store_end_snapshot(struct ur_store *store, uint32_t agent,
+			  uint64_t count, unsigned int keep_percent,
+			  bool may_count, uint64_t now_us,
+			  enum ur_ending *ret_ending);
+
+/* So many MAP records of a snapshot, refused ones included, have come. */
+int ur_store_count_maps(struct ur_store *store, uint32_t agent, uint64_t count);
+
+/* REFRESH ALL, as of a time that is not ahead of now. Listed as one change. */
+int ur_store_refresh_all(struct ur_store *store, uint32_t agent,
+			 uint64_t as_of_us, uint64_t count, bool may_count,
+			 uint64_t now_us, bool *ret_is_taken);
+
+/* Remembers that a snapshot is wanted, and why (enum uidrecv_resync). */
+int ur_store_want_snapshot(struct ur_store *store, uint32_t agent,
+			   uint8_t code);
+
+/*
+ * Drops what the end of a snapshot holds, in a round of its own. 1, 0 if
+ * nothing is held, or an error.
+ */
+int ur_store_accept_drops(struct ur_store *store, uint32_t agent,
+			  uint64_t now_us, uint64_t wall_us);
+
+/*
+ * The time for which the agent vouched longest ago among its claims that live,
+ * as ur_store_collect() saw it on its last way through the store;
+ * UR_TIME_NEVER: it has none that ends.
+ */
+uint64_t ur_store_get_oldest_us(const struct ur_store *store, uint32_t agent);
+
+/* When the living claims of an agent were last counted by a walk; 0: never. */
+uint64_t ur_store_get_counted_us(const struct ur_store *store, uint32_t agent);
 
 /*
  * Keeps the refusals of a serial until the agent has reported its ACK; each
@@ -127,19 +182,28 @@ int ur_store_get_rejects(const struct ur_store *store, uint32_t agent,
 			 struct ur_refusal ret_refusals[UR_REFUSALS_MAX],
 			 size_t *ret_count);
 
+enum ur_change_kind {
+	UR_CHANGE_ANSWER = 0, /* of one address */
+	UR_CHANGE_REFRESHED,  /* all answers of an agent's epoch, by its time */
+	UR_CHANGE_DROPPED,    /* all answers of an agent's epochs below one */
+};
+
 /* What an address answers now. user_size 0: nobody. */
 struct ur_change {
 	struct uidrecv_address address;
-	uint64_t deadline_us;
+	uint64_t deadline_us; /* REFRESHED: the time that lives run from */
 	uint32_t agent;
+	uint32_t epoch; /* DROPPED: the first that stays */
+	uint32_t lifetime_s;
+	uint8_t kind; /* enum ur_change_kind */
 	uint8_t source;
 	uint8_t user_size;
 	const char *user;
 };
 
 /*
- * Takes the next answer that a commit, ur_store_settle() or
- * ur_store_restrict() changed. Of one address the last one listed is right.
+ * Takes the next change that a commit, ur_store_settle(), ur_store_collect()
+ * or ur_store_restrict() made. They come in the order in which they happened.
  * Returns 1, 0, or UIDRECV_E_FORKED. The user is valid until the next call into
  * the store.
  */
@@ -151,17 +215,24 @@ int ur_store_next_change(struct ur_store *store, struct ur_change *ret_change);
  */
 int ur_store_settle(struct ur_store *store, uint64_t now_us);
 
-/* Calls back with the answer of every address that has one. */
+/*
+ * Calls back with the answer of every address that has one. Epochs that fall
+ * together have one number there.
+ */
 int ur_store_scan(struct ur_store *store, uint64_t now_us,
 		  int (*each)(void *user, const struct ur_change *answer),
 		  void *user);
 
 /*
  * Collects the dead of up to max_rows addresses, from where the last call
- * ended, in a round of its own. Returns how many claims and markers went.
+ * ended, in a round of its own, and lists who answers where a snapshot dropped
+ * a claim. Returns how many claims and markers went.
  */
 int ur_store_collect(struct ur_store *store, size_t max_rows, uint64_t now_us,
 		     uint64_t wall_us);
+
+/* Is there something that a snapshot dropped and that is not yet collected? */
+bool ur_store_is_sweeping(const struct ur_store *store);
 
 /*
  * Drops the claims that keep() refuses, after a change of the list of agents;

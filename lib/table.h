@@ -28,6 +28,8 @@ struct ur_table_answer {
 	struct uidrecv_address address;
 	uint64_t deadline_us; /* store time; UINT64_MAX: never */
 	uint32_t agent;	      /* the caller's id, from ur_table_add_agent() */
+	uint32_t epoch;	      /* of the agent's claim */
+	uint32_t lifetime_s;  /* what ur_table_refresh() renews it by */
 	uint8_t source;
 	uint8_t user_size;
 	const char *user;
@@ -73,6 +75,22 @@ int ur_table_add_agent(struct ur_table *table, uint32_t id, const char *name,
  */
 int ur_table_put(struct ur_table *table, const struct ur_table_answer *answer,
 		 uint64_t store_now_us);
+
+/*
+ * All answers of that agent and epoch live until refreshed_us + their
+ * lifetime, if that is later. What was taken back stays so, but not what has
+ * merely run out: take that back first. Nothing, if the table has no such
+ * answer. One atomic store; never fails; the change number stays.
+ */
+void ur_table_refresh(struct ur_table *table, uint32_t agent, uint32_t epoch,
+		      uint64_t refreshed_us);
+
+/*
+ * Takes all answers of that agent and of epochs below floor back, at once:
+ * one atomic store for each of these epochs. Moves the change number if there
+ * were any. Never fails.
+ */
+void ur_table_drop(struct ur_table *table, uint32_t agent, uint32_t floor);
 
 /* Shows readers that the receiver lives; call it every second. */
 void ur_table_beat(struct ur_table *table);

@@ -97,7 +97,7 @@ Test(store, rows_of_agents_are_kept_and_claims_are_the_stores_own)
 	const struct ur_agent_row *now;
 
 	cr_assert_eq(row.id, 3);
-	row.epoch = 7;
+	row.epochs.current = 7;
 	row.session_id = UINT64_MAX;
 	row.durable = 12;
 	row.offset_us = -5;
@@ -115,6 +115,7 @@ Test(store, rows_of_agents_are_kept_and_claims_are_the_stores_own)
 	cr_assert_eq(box_open(&box), 0);
 	now = ur_store_get_agent(box.store, "mid", 3);
 	row.claims = 0;
+	row.epochs.current = 0;
 	cr_assert_eq(memcmp(now, &row, sizeof(row)), 0);
 	cr_assert_null(ur_store_get_agent(box.store, "mi", 2));
 	cr_assert_null(ur_store_get_agent(box.store, "midd", 4));
