@@ -209,8 +209,9 @@ static void take_event(struct live_agent *agent,
 	agent->events[event->type]++;
 	switch (event->type) {
 	case UIDRECV_AGENT_ACKED:
-		insist(event->ticket > agent->acked, "ACK goes back");
+		insist(event->ticket >= agent->acked, "ACK goes back");
 		agent->acked = event->ticket;
+		agent->acked_serial = event->serial;
 		break;
 	case UIDRECV_AGENT_REJECTED:
 		insist(event->ticket > agent->acked, "REJECT after its ACK");
@@ -223,6 +224,9 @@ static void take_event(struct live_agent *agent,
 	case UIDRECV_AGENT_LOST:
 	case UIDRECV_AGENT_REFUSED:
 		agent->last = *event;
+		break;
+	case UIDRECV_AGENT_RESYNC:
+		agent->resync = *event;
 		break;
 	default:
 		break;

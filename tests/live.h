@@ -30,11 +30,13 @@ struct live_agent {
 	struct uidrecv_agent *agent;
 	int result; /* of the last dispatch */
 	/* Events, by type; those of REJECTED also by ticket. */
-	unsigned int events[UIDRECV_AGENT_REJECTED + 1];
+	unsigned int events[UIDRECV_AGENT_RESYNC + 1];
 	uint16_t codes[LIVE_TICKETS_MAX];
 	uint8_t told[LIVE_TICKETS_MAX];
-	uint64_t acked;			 /* ticket */
+	uint64_t acked; /* ticket */
+	uint64_t acked_serial;
 	struct uidrecv_agent_event last; /* LOST or REFUSED */
+	struct uidrecv_agent_event resync;
 };
 
 struct live {
