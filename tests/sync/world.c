@@ -123,29 +123,24 @@ void world_close(struct world *world)
 	world->store = NULL;
 }
 
-void world_init(struct world *world, uint64_t seed)
+void world_init_alone(struct world *world, uint64_t seed)
 {
-	const struct ur_agent_row *row;
-
 	memset(world, 0, sizeof(*world));
 	world->seed = world->first_seed = seed;
 	world->quota = ORACLE_ADDRESSES;
 	world->trace = getenv("UIDRECV_TEST_TRACE") != NULL;
-	snprintf(world->directory, sizeof(world->directory),
-		 "%s/uidrecv-sync-XXXXXX",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	if (!mkdtemp(world->directory))
-		world_differ(world, "no directory %s", world->directory);
-	world->options.directory = world->directory;
-	world->options.map_bytes = 64 << 20;
-	world->options.boot_us = WORLD_UPTIME;
-	world->options.wall_us = world->wall_us = WORLD_START;
-	world->options.boot_id[0] = 1;
+	world->now_us = world->wall_us = WORLD_START;
 	for (uint32_t id = 1; id < ORACLE_AGENTS; id++) {
 		world->oracle.agents[id].name = names[id];
 		world->oracle.agents[id].priority = priorities[id];
+		world->oracle.agents[id].session_id = 100 * id;
 	}
-	world_open(world);
+}
+
+static void add_agents(struct world *world)
+{
+	const struct ur_agent_row *row;
+
 	for (uint32_t id = 1; id < ORACLE_AGENTS && world->store; id++)
 		if (ur_store_add_agent(world->store, names[id],
 				       strlen(names[id]), world->now_us,
@@ -156,6 +151,23 @@ void world_init(struct world *world, uint64_t seed)
 	for (uint32_t id = 1; id < ORACLE_AGENTS; id++)
 		world_session(world, id, 100 * id);
 	world_commit(world);
+}
+
+void world_init(struct world *world, uint64_t seed)
+{
+	world_init_alone(world, seed);
+	snprintf(world->directory, sizeof(world->directory),
+		 "%s/uidrecv-sync-XXXXXX",
+		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+	if (!mkdtemp(world->directory))
+		world_differ(world, "no directory %s", world->directory);
+	world->options.directory = world->directory;
+	world->options.map_bytes = 64 << 20;
+	world->options.boot_us = WORLD_UPTIME;
+	world->options.wall_us = WORLD_START;
+	world->options.boot_id[0] = 1;
+	world_open(world);
+	add_agents(world);
 }
 
 void world_done(struct world *world)
@@ -298,6 +310,27 @@ enum ur_ending world_end(struct world *world, uint32_t agent, uint64_t count,
 	return (enum ur_ending)expected;
 }
 
+/*
+ * The library keeps the times of REFRESH ALL of a few epochs that have claims,
+ * and may refuse (RESYNC 5) one more; dead claims count until collected.
+ */
+static bool is_busy(const struct oracle_agent *it)
+{
+	size_t older = 0;
+
+	for (size_t i = 0; i < ORACLE_ADDRESSES; i++) {
+		bool is_new =
+		    it->claims[i].user && it->claims[i].epoch < it->epoch;
+
+		for (size_t j = 0; j < i; j++)
+			if (it->claims[j].user &&
+			    it->claims[j].epoch == it->claims[i].epoch)
+				is_new = false;
+		older += is_new;
+	}
+	return older >= UR_EPOCH_FORMERS;
+}
+
 bool world_refresh_all(struct world *world, uint32_t agent, uint64_t as_of_us,
 		       uint64_t count, bool may_count)
 {
@@ -315,7 +348,8 @@ bool world_refresh_all(struct world *world, uint32_t agent, uint64_t as_of_us,
 					  may_count, world->now_us, &is_taken);
 	if (failed(world, "refresh all", rc))
 		return false;
-	if (!may_count && !is_taken)
+	if (!is_taken && world->store &&
+	    (!may_count || is_busy(&world->oracle.agents[agent])))
 		count = UINT64_MAX;
 	expected = oracle_refresh_all(&world->oracle, agent, as_of_us, count,
 				      world->now_us);

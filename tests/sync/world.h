@@ -65,6 +65,8 @@ void world_differ(struct world *world, const char *format, ...)
 
 /* Makes a store with six agents, each in a session. */
 void world_init(struct world *world, uint64_t seed);
+/* The oracle without a store. */
+void world_init_alone(struct world *world, uint64_t seed);
 void world_done(struct world *world);
 
 /* The same agents and the same state of things, in a store that is there. */
