@@ -35,11 +35,19 @@ void output_line(struct output *output, const char *format, ...)
 	output->size += size;
 }
 
+static const char *snapshot_state(const struct uidrecv_agent_stats *agent)
+{
+	if (agent->is_in_snapshot)
+		return "open";
+	return agent->resync_code ? "wanted" : "-";
+}
+
 static void add_agent(struct output *output,
 		      const struct uidrecv_agent_stats *agent)
 {
 	char days[24] = "-";
 	char heard[24] = "-";
+	char oldest[24] = "-";
 
 	if (agent->is_connected)
 		snprintf(days, sizeof(days), "%" PRId64,
@@ -47,13 +55,17 @@ static void add_agent(struct output *output,
 	if (agent->last_heard_ms != UINT64_MAX)
 		snprintf(heard, sizeof(heard), "%" PRIu64,
 			 agent->last_heard_ms);
+	if (agent->oldest_ms != UINT64_MAX)
+		snprintf(oldest, sizeof(oldest), "%" PRIu64, agent->oldest_ms);
 	output_line(output,
 		    "agent %s connected=%s peer=%s last_heard_ms=%s "
-		    "claims=%" PRIu64 " records=%" PRIu64 " rejected=%" PRIu64
+		    "claims=%" PRIu64 " oldest_ms=%s held_claims=%" PRIu64
+		    " snapshot=%s records=%" PRIu64 " rejected=%" PRIu64
 		    " serial=%" PRIu64 " priority=%" PRIu32
 		    " certificate_days=%s software=%s",
 		    agent->name, agent->is_connected ? "yes" : "no",
 		    *agent->peer ? agent->peer : "-", heard, agent->claims,
+		    oldest, agent->held_claims, snapshot_state(agent),
 		    agent->records, agent->records_rejected, agent->durable,
 		    agent->priority, days,
 		    *agent->software ? agent->software : "-");
@@ -62,28 +74,31 @@ static void add_agent(struct output *output,
 static void add_receiver(struct output *output,
 			 const struct uidrecv_receiver_stats *stats)
 {
-	output_line(output,
-		    "receiver connections=%" PRIu64 " sessions=%" PRIu64
-		    " accepted=%" PRIu64 " refused_limit=%" PRIu64
-		    " refused_tls=%" PRIu64 " refused_certificate=%" PRIu64
-		    " refused_identity=%" PRIu64 " refused_timeout=%" PRIu64
-		    " protocol_errors=%" PRIu64 " hold_expired=%" PRIu64
-		    " updates=%" PRIu64 " records=%" PRIu64 " rejected=%" PRIu64
-		    " duplicates=%" PRIu64 " commits=%" PRIu64
-		    " commit_errors=%" PRIu64 " claims=%" PRIu64
-		    " addresses=%" PRIu64 " store_used_bytes=%" PRIu64
-		    " store_max_bytes=%" PRIu64 " table_entries=%" PRIu64
-		    " change=%" PRIu64 " certificate_days=%" PRId64,
-		    stats->connections, stats->sessions, stats->accepted,
-		    stats->refused_limit, stats->refused_tls,
-		    stats->refused_certificate, stats->refused_identity,
-		    stats->refused_timeout, stats->protocol_errors,
-		    stats->hold_expired, stats->updates, stats->records,
-		    stats->records_rejected, stats->duplicates, stats->commits,
-		    stats->commit_errors, stats->claims, stats->addresses,
-		    stats->store_used_bytes, stats->store_max_bytes,
-		    stats->table_entries, stats->change,
-		    stats->certificate_days);
+	output_line(
+	    output,
+	    "receiver connections=%" PRIu64 " sessions=%" PRIu64
+	    " accepted=%" PRIu64 " refused_limit=%" PRIu64
+	    " refused_tls=%" PRIu64 " refused_certificate=%" PRIu64
+	    " refused_identity=%" PRIu64 " refused_timeout=%" PRIu64
+	    " protocol_errors=%" PRIu64 " hold_expired=%" PRIu64
+	    " updates=%" PRIu64 " records=%" PRIu64 " rejected=%" PRIu64
+	    " duplicates=%" PRIu64 " commits=%" PRIu64 " commit_errors=%" PRIu64
+	    " claims=%" PRIu64 " addresses=%" PRIu64
+	    " store_used_bytes=%" PRIu64 " store_max_bytes=%" PRIu64
+	    " table_entries=%" PRIu64 " change=%" PRIu64
+	    " certificate_days=%" PRId64 " snapshots=%" PRIu64
+	    " snapshots_held=%" PRIu64 " snapshots_refused=%" PRIu64
+	    " refresh_alls=%" PRIu64 " resyncs=%" PRIu64,
+	    stats->connections, stats->sessions, stats->accepted,
+	    stats->refused_limit, stats->refused_tls,
+	    stats->refused_certificate, stats->refused_identity,
+	    stats->refused_timeout, stats->protocol_errors, stats->hold_expired,
+	    stats->updates, stats->records, stats->records_rejected,
+	    stats->duplicates, stats->commits, stats->commit_errors,
+	    stats->claims, stats->addresses, stats->store_used_bytes,
+	    stats->store_max_bytes, stats->table_entries, stats->change,
+	    stats->certificate_days, stats->snapshots, stats->snapshots_held,
+	    stats->snapshots_refused, stats->refresh_alls, stats->resyncs);
 }
 
 void output_status(struct output *output,

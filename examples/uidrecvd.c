@@ -162,6 +162,7 @@ static void catch_signals(struct program *program)
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGUSR1);
+	sigaddset(&signals, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	program->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (program->signal_fd < 0)
@@ -195,6 +196,17 @@ static void reload(struct program *program)
 	output_line(&program->output, is_done ? "reloaded" : "reload failed");
 }
 
+static void accept_drops(struct program *program)
+{
+	int count = uidrecv_receiver_accept_drops(program->receiver, NULL);
+
+	if (count >= 0)
+		output_line(&program->output, "accepted %d", count);
+	else
+		output_line(&program->output, "accept failed: %s",
+			    uidrecv_strerror(count));
+}
+
 static void handle_signals(struct program *program)
 {
 	struct signalfd_siginfo info;
@@ -210,6 +222,9 @@ static void handle_signals(struct program *program)
 			if (!output_is_pending(&program->output))
 				output_status(&program->output,
 					      program->receiver);
+			break;
+		case SIGUSR2:
+			accept_drops(program);
 			break;
 		default:
 			uidrecv_receiver_stop(program->receiver);

@@ -64,7 +64,7 @@ static uint32_t encode_update(struct ur_buf *buf,
 	struct uidrecv_record record;
 	struct ur_update_writer writer;
 	struct ur_records records;
-	uint32_t given = 0;
+	uint32_t given = 0, maps = 0;
 	uint16_t code;
 
 	ur_update_begin(&writer, buf, message->serial, update->as_of_us,
@@ -73,6 +73,7 @@ static uint32_t encode_update(struct ur_buf *buf,
 	while (ur_records_next(&records, &record, &code)) {
 		check(records.index >= given++);
 		check(code <= UIDRECV_REJECT_LIFETIME_NOT_ALLOWED);
+		maps += record.op == UIDRECV_OP_MAP;
 		if (code != 0)
 			continue;
 		check_record(&record);
@@ -80,8 +81,29 @@ static uint32_t encode_update(struct ur_buf *buf,
 	}
 	check(given <= update->records_count && records.next <= UR_RECORDS_MAX);
 	check(records.next == update->records_count);
+	check(maps == update->maps_count && update->count == 0);
 	ur_update_end(&writer);
 	return writer.count;
+}
+
+/* Whatever else has a serial of its own. */
+static void encode_bare(struct ur_buf *buf, const struct ur_message *message)
+{
+	const struct ur_update *update = &message->update;
+
+	check(!update->body && !update->body_size);
+	check(!update->records_count && !update->maps_count);
+	check(!update->as_of_us || message->type == UR_REFRESH_ALL);
+	check(!update->count || message->type != UR_SNAPSHOT_BEGIN);
+	if (message->type == UR_SNAPSHOT_BEGIN)
+		ur_snapshot_begin_encode(buf, message->serial);
+	else if (message->type == UR_SNAPSHOT_END)
+		ur_snapshot_end_encode(buf, message->serial, update->count);
+	else
+		ur_refresh_all_encode(buf, message->serial, update->as_of_us,
+				      update->count);
+	if (update->has_acked)
+		ur_update_add_acked(buf, 0, update->acked);
 }
 
 static void check_update(const struct ur_message *a, const struct ur_message *b)
@@ -91,6 +113,7 @@ static void check_update(const struct ur_message *a, const struct ur_message *b)
 	uint16_t code, none;
 
 	check(a->update.as_of_us == b->update.as_of_us);
+	check(a->update.count == b->update.count);
 	check(a->update.acked == b->update.acked);
 	check(a->update.has_acked == b->update.has_acked);
 	ur_records_init(&of_a, a->update.body, a->update.body_size);
@@ -168,6 +191,16 @@ static bool encode(struct ur_buf *buf, const struct ur_message *message)
 	case UR_BYE:
 		encode_bye(buf, &message->bye);
 		return true;
+	case UR_RESYNC:
+		check(message->serial == 0 && !message->bye.quote);
+		check(message->bye.text.size <= UR_TEXT_MAX);
+		ur_resync_encode(buf, message->bye.code);
+		return true;
+	case UR_SNAPSHOT_BEGIN:
+	case UR_SNAPSHOT_END:
+	case UR_REFRESH_ALL:
+		encode_bare(buf, message);
+		return true;
 	default:
 		return false;
 	}
@@ -197,7 +230,7 @@ static void check_same(const struct ur_message *a, const struct ur_message *b)
 		check(a->ready.hold_time_s == b->ready.hold_time_s);
 		check(a->ready.durable == b->ready.durable);
 		check(a->ready.window == b->ready.window);
-	} else if (a->type == UR_UPDATE) {
+	} else if (a->type == UR_UPDATE || a->type >= UR_SNAPSHOT_BEGIN) {
 		check_update(a, b);
 	} else if (a->type == UR_REJECT) {
 		check_rejects(a, b);
@@ -206,6 +239,9 @@ static void check_same(const struct ur_message *a, const struct ur_message *b)
 			       sizeof(a->keepalive.clock)));
 		check(a->keepalive.acked == b->keepalive.acked);
 		check(a->keepalive.has_acked == b->keepalive.has_acked);
+	} else if (a->type == UR_RESYNC) {
+		/* The text is the code's, whatever it was. */
+		check(a->bye.code == b->bye.code);
 	} else if (a->type == UR_BYE) {
 		check(a->bye.code == b->bye.code);
 		check(!a->bye.quote == !b->bye.quote);

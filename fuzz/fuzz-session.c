@@ -2,7 +2,8 @@
 /*
  * A session of either role against any bytes: the first byte chooses the role
  * (bit 0) and how the rest is cut (bits 1-7); a sink accepts each HELLO, and
- * answers each UPDATE. The clock goes on by what the bytes say.
+ * answers what has a serial, also with RESYNC; a source says something of each
+ * kind. The clock goes on by what the bytes say.
  */
 #include <stdlib.h>
 
@@ -19,6 +20,9 @@ static struct ur_session_options make_options(bool is_source)
 	    .hold_min_s = 3,
 	    .hold_max_s = 90,
 	    .frame_max = 8192,
+	    .capabilities =
+		is_source ? UR_CAPABILITY_SNAPSHOT
+			  : UR_CAPABILITY_SNAPSHOT | UR_CAPABILITY_REFRESH_ALL,
 	    .clock_base_us = UINT64_C(1700000000000000),
 	    .handshake_us = 10 * SECOND,
 	    .software = "fuzz",
@@ -29,38 +33,99 @@ static struct ur_session_options make_options(bool is_source)
 	};
 }
 
+static void check(bool is_so)
+{
+	if (!is_so)
+		abort();
+}
+
+/* What the peer may answer. */
+static void say_all(struct ur_session *source, uint64_t now_us)
+{
+	struct ur_buf buf;
+
+	for (uint64_t serial = 1; serial <= 6; serial++) {
+		ur_buf_init(&buf, 4096);
+		if (serial % 3 == 1)
+			ur_snapshot_begin_encode(&buf, serial);
+		else if (serial % 3 == 2)
+			ur_snapshot_end_encode(&buf, serial, 0);
+		else
+			ur_refresh_all_encode(&buf, serial, now_us, 0);
+		ur_session_update(source, ur_buf_front(&buf), buf.size, now_us);
+		ur_buf_done(&buf);
+	}
+	check(source->serial == 6);
+}
+
+static void measure(const struct ur_session *session,
+		    const struct ur_clock_echo *clock, uint64_t now_us)
+{
+	int64_t offset_us;
+	uint64_t error_us;
+
+	ur_session_measure(session, clock, now_us, &offset_us, &error_us);
+	check(error_us <= now_us + session->options.clock_base_us);
+}
+
+static void answer(struct ur_session *sink, const struct ur_message *message,
+		   uint64_t now_us)
+{
+	static const struct ur_refusal refusals[2] = {{0, 1}, {7, 2}};
+	const struct ur_update *update = &message->update;
+	struct uidrecv_record record;
+	struct ur_records records;
+	uint16_t code;
+
+	check(sink->options.role == UR_SINK);
+	check(message->serial && message->serial == sink->serial);
+	check(message->serial <= sink->acked ||
+	      message->serial - sink->acked <= sink->window);
+	check(update->maps_count <= update->records_count);
+	check((message->type == UR_UPDATE) == (update->records_count > 0));
+	ur_records_init(&records, update->body, update->body_size);
+	while (ur_records_next(&records, &record, &code))
+		check(code || !record.user_size || record.op);
+	if (message->type == UR_UPDATE)
+		ur_session_reject(sink, message->serial, refusals, 2, now_us);
+	else
+		ur_session_resync(sink, UIDRECV_RESYNC_COUNT, now_us);
+	ur_session_ack(sink, message->serial, now_us);
+}
+
 static void act(struct ur_session *session, struct ur_message *message,
 		uint64_t now_us)
 {
-	struct ur_refusal refusals[2] = {{0, 1}, {7, 2}};
-	struct uidrecv_record record;
-	struct ur_records records;
 	struct ur_reject reject;
-	int64_t offset_us;
-	uint64_t error_us;
-	uint16_t code;
 
 	switch (message->type) {
 	case UR_HELLO:
-		ur_session_measure(session, &message->hello.clock, now_us,
-				   &offset_us, &error_us);
+		measure(session, &message->hello.clock, now_us);
 		ur_session_accept(session, 3, now_us);
 		break;
+	case UR_READY:
+		say_all(session, now_us);
+		break;
 	case UR_UPDATE:
-		ur_records_init(&records, message->update.body,
-				message->update.body_size);
-		while (ur_records_next(&records, &record, &code))
-			if (!code && record.user_size && !record.op)
-				abort();
-		ur_session_reject(session, message->serial, refusals, 2,
-				  now_us);
-		ur_session_ack(session, message->serial, now_us);
+	case UR_SNAPSHOT_BEGIN:
+	case UR_SNAPSHOT_END:
+	case UR_REFRESH_ALL:
+		answer(session, message, now_us);
 		break;
 	case UR_REJECT:
 		while (ur_rejects_next(&message->rejects, &reject))
 			;
 		break;
+	case UR_KEEPALIVE:
+		measure(session, &message->keepalive.clock, now_us);
+		break;
+	case UR_RESYNC:
+		check(session->options.role == UR_SOURCE);
+		check(!message->serial && !message->bye.quote &&
+		      message->bye.text.size <= UR_TEXT_MAX);
+		break;
 	default:
+		check(message->type == UR_ACK || message->type == UR_BYE);
 		break;
 	}
 }

@@ -6,7 +6,8 @@
  * four bytes each (an offset of three, the byte to put there), so that the
  * fuzzer gets past the checks. Even: the rest is the beginning of the file.
  * Bit 1: the layout's check is made right again. Bit 2: the checks of the
- * slots, too, so that offsets into the names area are the fuzzer's.
+ * slots and of the states of lines, too, so that lines, REFRESH ALL times, and
+ * offsets into the names area are the fuzzer's.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,6 +17,9 @@
 #include "view.h"
 
 #define ADDRESSES 8
+#define LINES 4
+#define LINES_MAX 16
+#define NOW_US 1000000
 #define NAMES_BYTES 4096
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -38,16 +42,32 @@ static void set_checks(uint64_t generation, struct ur_slot *slot)
 	ur_store(&slot->word[5], word[5]);
 }
 
-/* A user for each address; every second one has a long name. */
+/* A line without REFRESH ALL, one dropped, and two with. */
+static void fill_lines(uint8_t *bytes, const struct ur_table_layout *layout)
+{
+	static const uint64_t refreshed_ms[LINES] = {0, UR_LINE_DROPPED, 900,
+						     UR_LINE_DROPPED - 1};
+	struct ur_table_line *lines = (void *)(bytes + layout->lines_offset);
+
+	for (uint32_t i = 0; i < LINES; i++) {
+		lines[i].name_size = 3;
+		memcpy(lines[i].name, "dc1", 3);
+		lines[i].check =
+		    ur_check_bytes(layout->generation, lines[i].name, 3);
+		ur_store(&lines[i].state,
+			 ur_line_word(layout->generation, i, refreshed_ms[i]));
+	}
+}
+
+/*
+ * A user for each address; every second one has a long name, and half of them
+ * live by a REFRESH ALL alone, if at all.
+ */
 static void fill(uint8_t *bytes, const struct ur_table_layout *layout)
 {
-	struct ur_table_agent *agent = (void *)(bytes + layout->agents_offset);
 	struct ur_slot *slots = (void *)(bytes + layout->slots_offset);
 	uint8_t *names = bytes + layout->names_offset;
 
-	agent->name_size = 3;
-	memcpy(agent->name, "dc1", 3);
-	agent->check = ur_check_bytes(layout->generation, agent->name, 3);
 	memset(names, 'n', NAMES_BYTES);
 	for (uint32_t i = 0; i < ADDRESSES; i++) {
 		struct uidrecv_address address = address_of(i);
@@ -59,10 +79,13 @@ static void fill(uint8_t *bytes, const struct ur_table_layout *layout)
 		while (ur_load(&slot->word[0]) != 0)
 			slot = slot + 1 < slots + layout->slots_count ? slot + 1
 								      : slots;
-		ur_store(&slot->word[0], ur_meta(0, 1, user_size) | 2);
+		ur_store(&slot->word[0],
+			 ur_meta((uint16_t)(i % LINES), 1, user_size) | 2);
 		ur_store(&slot->word[1], address.hi);
 		ur_store(&slot->word[2], address.lo);
-		ur_store(&slot->word[3], UR_DEADLINE_NEVER);
+		ur_store(&slot->word[3],
+			 i < ADDRESSES / 2 ? UR_DEADLINE_NEVER : 500);
+		ur_store(&slot->word[4], ur_change_word(i, 3600));
 		ur_store(&slot->word[6], layout->names_offset);
 		ur_store(&slot->word[7],
 			 ur_check_bytes(layout->generation, names, user_size));
@@ -74,7 +97,8 @@ static uint8_t *make_table(size_t *ret_size)
 {
 	struct ur_table_layout layout = {
 	    .generation = UINT64_C(0x123456789abcdef1),
-	    .agents_max = 16,
+	    .change_base = 1000,
+	    .lines_max = LINES_MAX,
 	    .slots_count = UR_TABLE_SLOTS_MIN,
 	    .names_bytes = NAMES_BYTES,
 	};
@@ -88,6 +112,7 @@ static uint8_t *make_table(size_t *ret_size)
 		abort();
 	memset(bytes, 0, layout.file_bytes);
 	memcpy(bytes, &layout, sizeof(layout));
+	fill_lines(bytes, &layout);
 	fill(bytes, &layout);
 	*ret_size = layout.file_bytes;
 	return bytes;
@@ -113,14 +138,19 @@ static void check_layout_again(uint8_t *bytes)
 	memcpy(bytes, &layout, sizeof(layout));
 }
 
-static void check_slots_again(uint8_t *bytes)
+static void check_words_again(uint8_t *bytes)
 {
 	const struct ur_table_header *header = (const void *)bytes;
 	struct ur_table_layout layout = header->layout;
+	struct ur_table_line *lines = (void *)(bytes + layout.lines_offset);
 	struct ur_slot *slots = (void *)(bytes + layout.slots_offset);
 
 	for (uint64_t i = 0; i < layout.slots_count; i++)
 		set_checks(layout.generation, &slots[i]);
+	for (uint32_t i = 0; i < layout.lines_max; i++)
+		ur_store(&lines[i].state,
+			 ur_line_word(layout.generation, i,
+				      ur_line_ms(ur_load(&lines[i].state))));
 }
 
 static void check_found(int r, const struct uidrecv_mapping *mapping)
@@ -142,14 +172,14 @@ static void look(const struct ur_view *view)
 		struct uidrecv_address address = address_of(i);
 
 		r = ur_view_find(view, address, ur_view_home(view, address),
-				 1000000, &mapping);
+				 NOW_US, &mapping);
 		check_found(r, &mapping);
 		if (r == 1 && (mapping.address.hi != address.hi ||
 			       mapping.address.lo != address.lo))
 			abort();
 	}
 	for (uint64_t i = 0; i < view->layout.slots_count; i++) {
-		r = ur_view_at(view, i, 1000000, &mapping);
+		r = ur_view_at(view, i, NOW_US, &mapping);
 		check_found(r, &mapping);
 	}
 }
@@ -174,7 +204,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_layout_again(bytes);
 	if (ur_view_init(&view, bytes, bytes_size) == 0) {
 		if (choice & 4)
-			check_slots_again(bytes);
+			check_words_again(bytes);
 		look(&view);
 	}
 	free(bytes);

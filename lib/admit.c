@@ -137,6 +137,16 @@ static bool convert_time(uint64_t time_us, int64_t offset_us, uint64_t now_us,
 	return *ret_time_us <= latest_us;
 }
 
+bool ur_admit_time(uint64_t time_us, int64_t offset_us, uint64_t now_us,
+		   uint64_t *ret_time_us)
+{
+	if (!convert_time(time_us, offset_us, now_us, ret_time_us))
+		return false;
+	if (*ret_time_us > now_us)
+		*ret_time_us = now_us;
+	return true;
+}
+
 static int check_times(const struct uidrecv_record *record, uint64_t as_of_us,
 		       int64_t offset_us, uint64_t now_us,
 		       struct ur_statement *statement)
@@ -148,10 +158,8 @@ static int check_times(const struct uidrecv_record *record, uint64_t as_of_us,
 
 	statement->event_raw_us = event_us;
 	if (!convert_time(event_us, offset_us, now_us, &statement->event_us) ||
-	    !convert_time(as_of_us, offset_us, now_us, &statement->as_of_us))
+	    !ur_admit_time(as_of_us, offset_us, now_us, &statement->as_of_us))
 		return UIDRECV_REJECT_TIME_IN_FUTURE;
-	if (statement->as_of_us > now_us)
-		statement->as_of_us = now_us;
 	return 0;
 }
 

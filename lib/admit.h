@@ -33,6 +33,13 @@ int ur_admit(const struct ur_right *right, const struct uidrecv_record *record,
 	     struct ur_statement *ret_statement);
 
 /*
+ * Makes a time of the agent one of the store; within the tolerance ahead of now
+ * it is now. False if it lies further ahead.
+ */
+bool ur_admit_time(uint64_t time_us, int64_t offset_us, uint64_t now_us,
+		   uint64_t *ret_time_us);
+
+/*
  * May a claim that is in the store stay there under these rights? It may not
  * if address, user or lifetime would be refused now.
  */

@@ -25,15 +25,20 @@ void ur_entry_load(const struct ur_slot *slot, uint64_t word[UR_SLOT_WORDS])
 		word[i] = ur_load(&slot->word[i]);
 }
 
-bool ur_entry_is_alive(const struct ur_generation *generation,
-		       const uint64_t word[UR_SLOT_WORDS],
-		       uint64_t store_now_us)
+int ur_entry_judge(const struct ur_generation *generation,
+		   const uint64_t word[UR_SLOT_WORDS], uint64_t store_now_us)
 {
 	uint64_t seed = generation->layout.generation;
+	uint16_t index = ur_meta_line(word[0]);
+	uint64_t state;
 
-	return ur_deadline_is_whole(seed, word) &&
-	       ur_deadline_is_alive(ur_deadline_ms(word[3]), store_now_us) &&
-	       ur_rest_is_whole(seed, word);
+	if (!ur_deadline_is_whole(seed, word) ||
+	    !ur_rest_is_whole(seed, word) || index >= generation->lines_used)
+		return UIDRECV_E_TABLE;
+	state = ur_load(&generation->lines[index].state);
+	if (!ur_line_is_whole(seed, index, state))
+		return UIDRECV_E_TABLE;
+	return ur_deadline_is_alive(ur_effective_ms(word, state), store_now_us);
 }
 
 const char *ur_entry_get_name(const struct ur_generation *generation,

@@ -14,10 +14,12 @@ struct ur_slot *ur_entry_find(const struct ur_generation *generation,
 
 void ur_entry_load(const struct ur_slot *slot, uint64_t word[UR_SLOT_WORDS]);
 
-/* Whether the words are a whole answer that lives. */
-bool ur_entry_is_alive(const struct ur_generation *generation,
-		       const uint64_t word[UR_SLOT_WORDS],
-		       uint64_t store_now_us);
+/*
+ * Judges the words of a slot that is in use: 1 a whole answer that lives, 0
+ * one that does not, UIDRECV_E_TABLE if they or their line are damaged.
+ */
+int ur_entry_judge(const struct ur_generation *generation,
+		   const uint64_t word[UR_SLOT_WORDS], uint64_t store_now_us);
 
 /* The name in words that are whole; inline names go through room. */
 const char *ur_entry_get_name(const struct ur_generation *generation,

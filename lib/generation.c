@@ -21,7 +21,8 @@ static int set_layout(struct ur_table_layout *layout,
 	int r;
 
 	memset(layout, 0, sizeof(*layout));
-	layout->agents_max = wanted->agents_max;
+	layout->change_base = wanted->change_base;
+	layout->lines_max = wanted->lines_max;
 	layout->slots_count = wanted->slots_count;
 	layout->names_bytes = wanted->names_bytes;
 	layout->base_us = base_us;
@@ -65,7 +66,7 @@ static int map(struct ur_generation *generation, int fd)
 		return -errno;
 	generation->bytes = bytes;
 	generation->header = (void *)bytes;
-	generation->agents = (void *)(bytes + layout->agents_offset);
+	generation->lines = (void *)(bytes + layout->lines_offset);
 	generation->slots = (void *)(bytes + layout->slots_offset);
 	generation->header->layout = *layout;
 	ur_store(&generation->header->heartbeat_us, ur_clock_boot_us());

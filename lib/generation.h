@@ -21,18 +21,19 @@ struct ur_generation_site {
 
 struct ur_generation {
 	struct ur_table_header *header; /* NULL: closed */
-	struct ur_table_agent *agents;
+	struct ur_table_line *lines;
 	struct ur_slot *slots;
 	char *bytes;
 	struct ur_table_layout layout;
 	uint64_t names_used; /* bytes of the names area */
-	uint32_t agents_used;
+	uint32_t lines_used;
 	char temporary[NAME_MAX + 1]; /* its file name, until it is published */
 };
 
 /*
  * Makes a zeroed table in a temporary file, with all its blocks allocated.
- * Of layout, agents_max, slots_count and names_bytes are read. 0 or -errno.
+ * Of layout, change_base, lines_max, slots_count and names_bytes are read. 0
+ * or -errno.
  */
 int ur_generation_create(struct ur_generation *generation,
 			 const struct ur_generation_site *site,

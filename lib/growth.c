@@ -5,6 +5,13 @@
 #include "growth.h"
 
 #define NAMES_MIN 65536
+#define LINES_MIN 256
+
+/*
+ * Each snapshot takes a line, and when they run out all slots are walked to
+ * see which are still led to: once in so many snapshots.
+ */
+#define SLOTS_OF_LINE 128
 
 uint64_t ur_growth_slots(uint64_t entries)
 {
@@ -15,109 +22,162 @@ uint64_t ur_growth_slots(uint64_t entries)
 	return slots;
 }
 
+uint64_t ur_growth_lines(uint64_t slots, uint64_t used)
+{
+	uint64_t lines = LINES_MIN;
+
+	while (lines < slots / SLOTS_OF_LINE || lines < used * 2)
+		lines *= 2;
+	return lines < UR_TABLE_LINES_MAX ? lines : UR_TABLE_LINES_MAX;
+}
+
 /* What the next generation must have room for. */
 struct room {
 	uint64_t living;
 	uint64_t name_bytes;
+	uint64_t lines;
 };
 
-static int measure(const struct ur_generation *now, uint64_t store_now_us,
-		   struct room *ret_room)
+/* Adds what a slot needs; number tells which lines are needed already. */
+static int measure_slot(const struct ur_generation *now,
+			const struct ur_slot *slot, uint64_t store_now_us,
+			uint32_t *number, struct room *room)
 {
 	uint64_t seed = now->layout.generation;
-	struct room room = {0, 0};
+	uint64_t word[UR_SLOT_WORDS];
+	uint16_t line;
+	uint8_t size;
+	int r;
 
+	ur_entry_load(slot, word);
+	if (ur_meta_seq(word[0]) == 0)
+		return 0;
+	/* Copying damage would make it look whole. */
+	r = ur_entry_judge(now, word, store_now_us);
+	if (r <= 0)
+		return r;
+	line = ur_meta_line(word[0]);
+	room->living++;
+	room->lines += number[line] == 0;
+	number[line] = 1;
+	size = ur_meta_user_size(word[0]);
+	if (size <= UR_SLOT_NAME_INLINE)
+		return 0;
+	if (ur_check_bytes(seed, now->bytes + word[6], size) != word[7])
+		return UIDRECV_E_TABLE;
+	room->name_bytes += size;
+	return 0;
+}
+
+static int measure(const struct ur_generation *now, uint64_t store_now_us,
+		   uint32_t *ret_number, struct room *ret_room)
+{
+	struct room room = {0, 0, 0};
+	int r;
+
+	memset(ret_number, 0, now->lines_used * sizeof(*ret_number));
 	for (uint64_t i = 0; i < now->layout.slots_count; i++) {
-		uint64_t word[UR_SLOT_WORDS];
-		uint8_t size;
-
-		ur_entry_load(&now->slots[i], word);
-		size = ur_meta_user_size(word[0]);
-		if (ur_meta_seq(word[0]) == 0)
-			continue;
-		/* Copying it would make damage look whole. */
-		if (!ur_deadline_is_whole(seed, word))
-			return UIDRECV_E_TABLE;
-		if (!ur_deadline_is_alive(ur_deadline_ms(word[3]),
-					  store_now_us))
-			continue;
-		if (!ur_rest_is_whole(seed, word))
-			return UIDRECV_E_TABLE;
-		room.living++;
-		if (size <= UR_SLOT_NAME_INLINE)
-			continue;
-		if (ur_check_bytes(seed, now->bytes + word[6], size) != word[7])
-			return UIDRECV_E_TABLE;
-		room.name_bytes += size;
+		r = measure_slot(now, &now->slots[i], store_now_us, ret_number,
+				 &room);
+		if (r < 0)
+			return r;
 	}
 	*ret_room = room;
 	return 0;
 }
 
-static void copy_agents(const struct ur_generation *from,
-			struct ur_generation *to)
+/* Copies the lines that are needed, and numbers them. */
+static int copy_lines(const struct ur_generation *from,
+		      struct ur_generation *to, uint32_t *number)
 {
-	for (uint32_t i = 0; i < from->agents_used; i++) {
-		to->agents[i] = from->agents[i];
-		to->agents[i].check =
-		    ur_check_bytes(to->layout.generation, to->agents[i].name,
-				   to->agents[i].name_size);
+	for (uint32_t i = 0; i < from->lines_used; i++) {
+		const struct ur_table_line *line = &from->lines[i];
+		uint32_t index = to->lines_used;
+		struct ur_table_line *copy = &to->lines[index];
+
+		if (number[i] == 0)
+			continue;
+		if (ur_check_bytes(from->layout.generation, line->name,
+				   line->name_size) != line->check)
+			return UIDRECV_E_TABLE;
+		copy->name_size = line->name_size;
+		memcpy(copy->name, line->name, line->name_size);
+		copy->check = ur_check_bytes(to->layout.generation, copy->name,
+					     copy->name_size);
+		ur_store(&copy->state,
+			 ur_line_word(to->layout.generation, index,
+				      ur_line_ms(ur_load(&line->state))));
+		number[i] = ++to->lines_used;
 	}
-	to->agents_used = from->agents_used;
+	return 0;
 }
 
 /* Copies what lives. Change numbers stay: the answers are the same. */
 static int copy_slots(const struct ur_generation *from,
-		      struct ur_generation *to, uint64_t store_now_us)
+		      struct ur_generation *to, uint64_t store_now_us,
+		      const uint32_t *number)
 {
 	for (uint64_t i = 0; i < from->layout.slots_count; i++) {
 		uint64_t word[UR_SLOT_WORDS];
 		char room[UR_SLOT_NAME_INLINE];
 		struct ur_slot *slot;
+		uint8_t size;
 
 		ur_entry_load(&from->slots[i], word);
 		if (ur_meta_seq(word[0]) == 0 ||
-		    !ur_entry_is_alive(from, word, store_now_us))
+		    ur_entry_judge(from, word, store_now_us) != 1)
 			continue;
 		slot = ur_entry_find(
 		    to, (struct uidrecv_address){word[1], word[2]});
 		if (slot == NULL)
 			return -ENOSPC;
-		word[0] &= ~(uint64_t)UINT32_MAX;
+		size = ur_meta_user_size(word[0]);
 		ur_entry_set_name(to, word, ur_entry_get_name(from, word, room),
-				  ur_meta_user_size(word[0]));
+				  size);
+		word[0] = ur_meta((uint16_t)(number[ur_meta_line(word[0])] - 1),
+				  ur_meta_source(word[0]), size);
 		ur_entry_set_checks(to, word, ur_deadline_ms(word[3]));
 		ur_entry_insert(slot, word);
 	}
 	return 0;
 }
 
+static int copy(const struct ur_generation *from, struct ur_generation *to,
+		uint64_t store_now_us, uint32_t *number)
+{
+	int r;
+
+	r = copy_lines(from, to, number);
+	if (r < 0)
+		return r;
+	return copy_slots(from, to, store_now_us, number);
+}
+
 int ur_growth_make(const struct ur_generation *now,
 		   const struct ur_generation_site *site, uint64_t store_now_us,
-		   uint64_t factor, struct ur_generation *ret_next)
+		   uint64_t factor, struct ur_generation *ret_next,
+		   uint32_t *ret_number)
 {
-	struct ur_table_layout layout = {0};
+	struct ur_table_layout layout = {.change_base =
+					     now->layout.change_base};
 	struct ur_generation next;
 	struct room room;
 	int r;
 
-	r = measure(now, store_now_us, &room);
+	r = measure(now, store_now_us, ret_number, &room);
 	if (r < 0)
 		return r;
 	layout.slots_count = ur_growth_slots(factor * (room.living + 1));
 	layout.names_bytes = NAMES_MIN + factor * room.name_bytes;
-	layout.agents_max = now->layout.agents_max;
-	if (now->agents_used == layout.agents_max)
-		layout.agents_max *= 2;
-	if (layout.agents_max > UR_TABLE_AGENTS_MAX ||
+	layout.lines_max = ur_growth_lines(layout.slots_count, room.lines);
+	if (room.lines == UR_TABLE_LINES_MAX ||
 	    layout.slots_count > UR_TABLE_SLOTS_MAX ||
 	    layout.names_bytes > UR_TABLE_NAMES_MAX)
 		return -ENOSPC;
 	r = ur_generation_create(&next, site, &layout);
 	if (r < 0)
 		return r;
-	copy_agents(now, &next);
-	r = copy_slots(now, &next, store_now_us);
+	r = copy(now, &next, store_now_us, ret_number);
 	if (r < 0) {
 		ur_generation_close(&next, site);
 		return r;

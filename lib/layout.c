@@ -14,8 +14,7 @@ int ur_layout_set(struct ur_table_layout *layout)
 {
 	uint64_t slots = layout->slots_count;
 
-	if (layout->agents_max == 0 ||
-	    layout->agents_max > UR_TABLE_AGENTS_MAX ||
+	if (layout->lines_max == 0 || layout->lines_max > UR_TABLE_LINES_MAX ||
 	    slots < UR_TABLE_SLOTS_MIN || slots > UR_TABLE_SLOTS_MAX ||
 	    (slots & (slots - 1)) != 0 ||
 	    layout->names_bytes > UR_TABLE_NAMES_MAX)
@@ -24,10 +23,10 @@ int ur_layout_set(struct ur_table_layout *layout)
 	layout->magic = UR_TABLE_MAGIC;
 	layout->version = UR_TABLE_VERSION;
 	layout->header_bytes = sizeof(struct ur_table_header);
-	layout->agents_offset = PAGE;
+	layout->lines_offset = PAGE;
 	layout->slots_offset =
-	    layout->agents_offset +
-	    round_up(layout->agents_max * sizeof(struct ur_table_agent));
+	    layout->lines_offset +
+	    round_up(layout->lines_max * sizeof(struct ur_table_line));
 	layout->names_offset =
 	    layout->slots_offset + slots * sizeof(struct ur_slot);
 	layout->file_bytes =

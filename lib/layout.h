@@ -11,7 +11,7 @@
 #include "slot.h"
 
 /*
- * Sets all offsets and the file's size. agents_max, slots_count and
+ * Sets all offsets and the file's size. lines_max, slots_count and
  * names_bytes must be set. 0, or -EINVAL if they are out of range.
  */
 UIDRECV_API int ur_layout_set(struct ur_table_layout *layout);

@@ -49,6 +49,7 @@ static struct ur_session_options make_session_options(
 
 	return (struct ur_session_options){
 	    .role = UR_SINK,
+	    .capabilities = UR_RECEIVER_CAPABILITIES,
 	    .hold_min_s = (uint16_t)options->hold_min_s,
 	    .hold_max_s = (uint16_t)options->hold_max_s,
 	    .frame_max = options->frame_max,

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The list of agents of a receiver: who they are, replacing it, statistics. */
+/* The list of agents of a receiver: replacing it, and certificates. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
-#include "options.h"
 #include "receiver-private.h"
-
-#define DAY_S 86400
 
 static int compare_names(const char *a, size_t a_size, const char *b,
 			 size_t b_size)
@@ -299,86 +296,4 @@ void ur_receiver_check_certificates(struct uidrecv_receiver *receiver)
 		if (conn->state == UR_CONN_SESSION &&
 		    ur_tls_get_not_after(conn->tls) < now_s)
 			ur_conn_bye(conn, UIDRECV_BYE_CERTIFICATE, NULL);
-}
-
-static int64_t days_until(int64_t not_after_s)
-{
-	return (not_after_s - (int64_t)(ur_clock_wall_us() / 1000000)) / DAY_S;
-}
-
-int uidrecv_receiver_get_stats(const struct uidrecv_receiver *receiver,
-			       struct uidrecv_receiver_stats *ret_stats)
-{
-	struct uidrecv_receiver_stats stats;
-	struct ur_store_stats store;
-
-	if (!receiver || !ret_stats || ret_stats->size < sizeof(size_t))
-		return -EINVAL;
-	ur_store_get_stats(receiver->store, &store);
-	stats = receiver->stats;
-	stats.updates = receiver->round.updates;
-	stats.records = receiver->round.total;
-	stats.records_rejected = receiver->round.total_rejected;
-	stats.commits = store.commits;
-	stats.commit_errors = receiver->round.commit_errors;
-	stats.claims = store.claims;
-	stats.addresses = store.addresses;
-	stats.store_used_bytes = store.used_bytes;
-	stats.store_max_bytes = store.map_bytes;
-	if (receiver->table) {
-		stats.table_entries = ur_table_get_entries(receiver->table);
-		stats.change = ur_table_get_change(receiver->table);
-	}
-	if (receiver->tls)
-		stats.certificate_days =
-		    days_until(ur_tls_context_get_not_after(receiver->tls));
-	ur_options_give(ret_stats, &stats, sizeof(stats));
-	return 0;
-}
-
-static void fill_connection(const struct ur_peer *peer,
-			    struct uidrecv_agent_stats *stats)
-{
-	const struct ur_conn *conn = peer->conn;
-
-	stats->last_heard_ms = UINT64_MAX;
-	if (peer->heard_us)
-		stats->last_heard_ms =
-		    (ur_clock_boot_us() - peer->heard_us) / 1000;
-	memcpy(stats->software, peer->software, sizeof(peer->software));
-	if (!conn)
-		return;
-	stats->is_connected = true;
-	memcpy(stats->peer, conn->peer, sizeof(conn->peer));
-	stats->certificate_days = days_until(ur_tls_get_not_after(conn->tls));
-}
-
-int uidrecv_receiver_get_agent_stats(const struct uidrecv_receiver *receiver,
-				     size_t index,
-				     struct uidrecv_agent_stats *ret_stats)
-{
-	struct uidrecv_agent_stats stats = {0};
-	const struct ur_agent_row *row;
-	const struct ur_peer *peer;
-
-	if (!receiver || !ret_stats || ret_stats->size < sizeof(size_t))
-		return -EINVAL;
-	if (index >= receiver->peers_count)
-		return 0;
-	peer = &receiver->peers[index];
-	memcpy(stats.name, peer->right->name, peer->right->name_size);
-	stats.priority = peer->right->priority;
-	stats.records = peer->records;
-	stats.records_rejected = peer->records_rejected;
-	fill_connection(peer, &stats);
-	row = peer->id ? ur_store_get_agent_by_id(receiver->store, peer->id)
-		       : NULL;
-	if (row) {
-		stats.claims = row->claims;
-		stats.session_id = row->session_id;
-		stats.durable = row->durable;
-		stats.clock_offset_us = row->offset_us;
-	}
-	ur_options_give(ret_stats, &stats, sizeof(stats));
-	return 1;
 }

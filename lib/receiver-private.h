@@ -49,6 +49,10 @@ struct uidrecv_receiver {
 	struct uidrecv_receiver_stats stats;
 };
 
+/* The sink's: what it takes beside UPDATE. */
+#define UR_RECEIVER_CAPABILITIES                                               \
+	(UR_CAPABILITY_SNAPSHOT | UR_CAPABILITY_REFRESH_ALL)
+
 static inline uint64_t ur_receiver_store_now_us(
     const struct uidrecv_receiver *receiver)
 {
@@ -65,6 +69,9 @@ int ur_receiver_rebuild_table(struct uidrecv_receiver *receiver);
 
 /* The same; on failure it blocks reading, and dispatch tries again. */
 int ur_receiver_publish(struct uidrecv_receiver *receiver);
+
+/* Publishes what the store has changed by itself; likewise on failure. */
+void ur_receiver_publish_changes(struct uidrecv_receiver *receiver);
 
 void ur_receiver_on_second(struct ur_timer *timer);
 void ur_receiver_on_retry(struct ur_timer *timer);
@@ -83,6 +90,30 @@ void ur_receiver_completed(void *owner, const struct ur_batch *batch,
 			   const struct ur_refusal *refusals);
 void ur_receiver_pause_all(struct uidrecv_receiver *receiver);
 void ur_receiver_resume_all(struct uidrecv_receiver *receiver);
+
+/* receiver-hello.c */
+
+/* Answers with READY or BYE. */
+void ur_receiver_on_hello(struct ur_conn *conn, const struct ur_hello *hello);
+
+/* The clock of an agent, as a KEEPALIVE tells it. */
+void ur_receiver_on_clock(struct ur_conn *conn,
+			  const struct ur_clock_echo *clock);
+
+/* receiver-snapshot.c */
+
+/* Says what became of a snapshot, and asks for one if it is wanted. */
+void ur_receiver_snapshot_completed(struct uidrecv_receiver *receiver,
+				    const struct ur_batch *batch);
+
+/* Sends RESYNC if a snapshot is wanted and none was asked for lately. */
+void ur_receiver_ask(struct uidrecv_receiver *receiver, struct ur_peer *peer);
+
+/* The same for all agents, and sends it at once. */
+void ur_receiver_ask_all(struct uidrecv_receiver *receiver);
+
+/* Goes on with taking away what snapshots dropped. */
+void ur_receiver_sweep(struct uidrecv_receiver *receiver);
 
 /* receiver-agents.c */
 

@@ -47,141 +47,6 @@ static int on_authenticated(struct ur_conn *conn)
 	return UIDRECV_BYE_NOT_AUTHORIZED;
 }
 
-static bool is_superseded(const struct ur_agent_row *row, uint64_t session_id)
-{
-	for (int i = 0; i < UR_SUPERSEDED_MAX; i++)
-		if (row->superseded[i] == session_id)
-			return true;
-	return false;
-}
-
-/* A measured offset within both errors of the stored one is the stored one. */
-static bool agrees(const struct ur_agent_row *row, int64_t offset_us,
-		   uint64_t error_us)
-{
-	uint64_t a = (uint64_t)offset_us, b = (uint64_t)row->offset_us;
-	uint64_t apart = offset_us > row->offset_us ? a - b : b - a;
-
-	return apart <= row->offset_error_us + error_us;
-}
-
-static void take_offset(struct uidrecv_receiver *receiver, struct ur_conn *conn,
-			const struct ur_hello *hello, struct ur_agent_row *row)
-{
-	bool is_same_boot = !memcmp(row->offset_boot_id, receiver->boot_id,
-				    sizeof(receiver->boot_id));
-	int64_t offset_us;
-	uint64_t error_us;
-
-	ur_session_measure(&conn->session, &hello->clock, receiver->loop.now_us,
-			   &offset_us, &error_us);
-	if (is_same_boot && (row->session_id == hello->session_id ||
-			     agrees(row, offset_us, error_us)))
-		return;
-	row->offset_us = offset_us;
-	row->offset_error_us = error_us;
-	memcpy(row->offset_boot_id, receiver->boot_id,
-	       sizeof(receiver->boot_id));
-}
-
-/* Stores what HELLO changes of the agent's row. */
-static int store_hello(struct uidrecv_receiver *receiver, struct ur_conn *conn,
-		       const struct ur_hello *hello, struct ur_peer *peer)
-{
-	const struct ur_agent_row *former =
-	    ur_store_get_agent_by_id(receiver->store, peer->id);
-	struct ur_agent_row row = *former;
-	uint64_t forget = hello->acked;
-	int error;
-
-	take_offset(receiver, conn, hello, &row);
-	/* A session that is only resumed need not cost an fsync. */
-	if (row.session_id == hello->session_id && forget <= peer->dropped &&
-	    row.offset_us == former->offset_us &&
-	    !memcmp(row.offset_boot_id, former->offset_boot_id,
-		    sizeof(row.offset_boot_id)))
-		return 0;
-	if (row.session_id != hello->session_id) {
-		memmove(row.superseded + 1, row.superseded,
-			sizeof(row.superseded) - sizeof(row.superseded[0]));
-		row.superseded[0] = row.session_id;
-		row.session_id = hello->session_id;
-		row.durable = 0;
-		peer->dropped = 0;
-		forget = UINT64_MAX;
-	}
-	error = ur_store_begin(receiver->store);
-	if (error)
-		return error;
-	error = ur_store_put_agent(receiver->store, &row);
-	if (!error)
-		error =
-		    ur_store_drop_rejects(receiver->store, peer->id, forget);
-	if (error) {
-		ur_store_abort(receiver->store);
-		return error;
-	}
-	return ur_store_commit(receiver->store,
-			       ur_receiver_store_now_us(receiver),
-			       ur_clock_wall_us());
-}
-
-/* The former connection of this identity makes room. */
-static void replace_former(struct ur_peer *peer, const struct ur_conn *conn,
-			   bool is_same_session)
-{
-	struct ur_conn *former = peer->conn;
-
-	if (former && former != conn)
-		ur_conn_bye(former,
-			    is_same_session ? UIDRECV_BYE_REPLACED
-					    : UIDRECV_BYE_SUPERSEDED,
-			    NULL);
-}
-
-static void on_hello(struct ur_conn *conn, const struct ur_hello *hello)
-{
-	struct uidrecv_receiver *receiver = get_receiver(conn);
-	struct ur_peer *peer = conn->agent;
-	const struct ur_agent_row *row;
-	char software[UR_SOFTWARE_MAX * 3 + 1];
-	/* READY waits for what a former connection submitted. */
-	int error = ur_receiver_run_round(receiver);
-
-	/* The round sends, and may find that this peer is gone already. */
-	if (conn->state != UR_CONN_SESSION)
-		return;
-	ur_log_escape(software, sizeof(software), hello->software.bytes,
-		      hello->software.size);
-	if (!error)
-		error = ur_receiver_enrol(receiver, peer);
-	if (error) {
-		ur_conn_bye(conn, UIDRECV_BYE_STORE_FAILED, NULL);
-		return;
-	}
-	row = ur_store_get_agent_by_id(receiver->store, peer->id);
-	if (is_superseded(row, hello->session_id)) {
-		ur_conn_bye(conn, UIDRECV_BYE_SUPERSEDED, NULL);
-		return;
-	}
-	replace_former(peer, conn, row->session_id == hello->session_id);
-	if (store_hello(receiver, conn, hello, peer) < 0) {
-		ur_conn_bye(conn, UIDRECV_BYE_STORE_FAILED, NULL);
-		return;
-	}
-	row = ur_store_get_agent_by_id(receiver->store, peer->id);
-	peer->conn = conn;
-	memcpy(peer->software, software, sizeof(software));
-	peer->heard_us = receiver->loop.now_us;
-	ur_session_accept(&conn->session, row->durable, receiver->loop.now_us);
-	receiver->handshakes--;
-	receiver->stats.sessions++;
-	ur_log_peer(&receiver->log, UIDRECV_LOG_INFO, receiver->loop.now_us,
-		    "%s: session %016llx of %s begins after serial %llu",
-		    conn->peer, (unsigned long long)hello->session_id,
-		    peer->right->name, (unsigned long long)row->durable);
-}
-
 /* The agent has not heard what became of a serial that is durable. */
 static void answer_again(struct ur_conn *conn, uint64_t serial)
 {
@@ -201,26 +66,30 @@ static void answer_again(struct ur_conn *conn, uint64_t serial)
 	ur_session_ack(&conn->session, serial, receiver->loop.now_us);
 }
 
-static void on_update(struct ur_conn *conn, const struct ur_message *message)
+/* UPDATE, SNAPSHOT BEGIN and END, REFRESH ALL. */
+static void on_statement(struct ur_conn *conn, const struct ur_message *message)
 {
 	struct uidrecv_receiver *receiver = get_receiver(conn);
+	const struct ur_session *session = &conn->session;
 	struct ur_peer *peer = conn->agent;
-	const struct ur_agent_row *row =
-	    ur_store_get_agent_by_id(receiver->store, peer->id);
 	struct ur_batch batch = {
 	    .peer = peer,
 	    .conn = conn,
+	    .type = message->type,
 	    .serial = message->serial,
+	    .count = message->update.count,
 	    .as_of_us = message->update.as_of_us,
 	    /* It cannot have heard of this one, whatever it says. */
-	    .acked = conn->session.acked < message->serial
-			 ? conn->session.acked
-			 : message->serial - 1,
-	    .offset_us = row->offset_us,
+	    .acked = session->acked < message->serial ? session->acked
+						      : message->serial - 1,
+	    .offset_us = peer->offset_us,
 	    .records_count = message->update.records_count,
+	    .maps_count = message->update.maps_count,
+	    .follows_gap = message->serial > session->durable + 1 &&
+			   message->serial == session->peer_replay_first,
 	};
 
-	if (message->serial <= conn->session.durable) {
+	if (message->serial <= session->durable) {
 		answer_again(conn, message->serial);
 	} else if (ur_round_submit(&receiver->round, &batch,
 				   message->update.body,
@@ -244,10 +113,16 @@ static void on_message(struct ur_conn *conn, const struct ur_message *message)
 
 	switch (message->type) {
 	case UR_HELLO:
-		on_hello(conn, &message->hello);
+		ur_receiver_on_hello(conn, &message->hello);
 		break;
 	case UR_UPDATE:
-		on_update(conn, message);
+	case UR_SNAPSHOT_BEGIN:
+	case UR_SNAPSHOT_END:
+	case UR_REFRESH_ALL:
+		on_statement(conn, message);
+		break;
+	case UR_KEEPALIVE:
+		ur_receiver_on_clock(conn, &message->keepalive.clock);
 		break;
 	default:
 		break;
@@ -265,15 +140,18 @@ void ur_receiver_completed(void *owner, const struct ur_batch *batch,
 
 	peer->records += batch->records_count - batch->refusals_count;
 	peer->records_rejected += batch->refusals_count;
+	ur_receiver_snapshot_completed(receiver, batch);
 	if (!conn || !batch->serial)
 		return;
 	conn->pending_bytes -= batch->body_size;
 	ur_session_reject(&conn->session, batch->serial, refusals,
 			  batch->refusals_count, receiver->loop.now_us);
 	/* One ACK covers all that the round has of this connection. */
-	if (peer->newest == batch)
+	if (peer->newest == batch) {
 		ur_session_ack(&conn->session, batch->serial,
 			       receiver->loop.now_us);
+		ur_receiver_ask(receiver, peer);
+	}
 	/* Sent by ur_receiver_run_round(), once for all batches. */
 }
 

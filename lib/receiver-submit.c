@@ -55,6 +55,7 @@ static int run_local(struct uidrecv_receiver *receiver, struct ur_peer *peer,
 	struct local local = {receiver, calloc(count, sizeof(uint16_t))};
 	struct ur_batch batch = {
 	    .peer = peer,
+	    .type = UR_UPDATE,
 	    .as_of_us = receiver->loop.now_us,
 	    .offset_us = (int64_t)ur_store_get_base_us(receiver->store),
 	    .records_count = (uint32_t)count,

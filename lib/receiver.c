@@ -171,10 +171,18 @@ static void keep_store(struct uidrecv_receiver *receiver, uint64_t now_us)
 			    uidrecv_strerror(error));
 }
 
+void ur_receiver_publish_changes(struct uidrecv_receiver *receiver)
+{
+	int error = ur_round_publish(&receiver->round,
+				     ur_receiver_store_now_us(receiver));
+
+	if (error)
+		block(receiver, error);
+}
+
 static void keep_house(struct uidrecv_receiver *receiver)
 {
 	uint64_t now_us = ur_receiver_store_now_us(receiver);
-	int error;
 
 	if (receiver->table)
 		ur_table_beat(receiver->table);
@@ -186,9 +194,8 @@ static void keep_house(struct uidrecv_receiver *receiver)
 		return;
 	/* Runners-up need no disk. */
 	(void)ur_store_settle(receiver->store, now_us);
-	error = ur_round_publish(&receiver->round, now_us);
-	if (error)
-		block(receiver, error);
+	ur_receiver_publish_changes(receiver);
+	ur_receiver_ask_all(receiver);
 }
 
 void ur_receiver_on_second(struct ur_timer *timer)
@@ -252,6 +259,7 @@ int uidrecv_receiver_dispatch(struct uidrecv_receiver *receiver)
 	ur_loop_poll(&receiver->loop);
 	if (!receiver->is_blocked || receiver->retry_is_due)
 		(void)ur_receiver_run_round(receiver);
+	ur_receiver_sweep(receiver);
 	if (receiver->has_paused && !receiver->is_blocked)
 		ur_receiver_resume_all(receiver);
 	ur_loop_run_timers(&receiver->loop);

@@ -111,7 +111,7 @@ static int parse_allow(struct parser *parser, char *list)
 {
 	/* In the order of the bits of enum uidrecv_allow. */
 	static const char *const words[] = {"loopback", "link-local", "never",
-					    "multi-user"};
+					    "multi-user", "drops"};
 	const char *word;
 	struct ur_shown shown;
 
@@ -124,8 +124,8 @@ static int parse_allow(struct parser *parser, char *list)
 		if (!bit)
 			return fail(parser,
 				    "\"%s\" in allow= is unknown; write some "
-				    "of loopback, link-local, never and "
-				    "multi-user, with commas between",
+				    "of loopback, link-local, never, "
+				    "multi-user and drops, with commas between",
 				    ur_words_show(&shown, word));
 		parser->agent.allow |= bit;
 	}
@@ -137,6 +137,7 @@ enum key {
 	KEY_LIFETIME,
 	KEY_LIFETIME_MAX,
 	KEY_MAPPINGS_MAX,
+	KEY_KEEP_PERCENT,
 	KEY_DOMAINS,
 	KEY_ALLOW,
 	KEYS_COUNT,
@@ -150,6 +151,7 @@ static const struct {
     [KEY_LIFETIME] = {"lifetime_s", 1, UIDRECV_LIFETIME_NEVER - 1},
     [KEY_LIFETIME_MAX] = {"lifetime_max_s", 1, UIDRECV_LIFETIME_NEVER - 1},
     [KEY_MAPPINGS_MAX] = {"mappings_max", 1, UINT64_MAX},
+    [KEY_KEEP_PERCENT] = {"keep_percent", 1, 100},
     [KEY_DOMAINS] = {"domains", 0, 0},
     [KEY_ALLOW] = {"allow", 0, 0},
 };
@@ -157,6 +159,12 @@ static const struct {
 static int parse_number(struct parser *parser, enum key key, const char *value)
 {
 	struct uidrecv_agent_rights *agent = &parser->agent;
+	uint32_t *const fields[KEYS_COUNT] = {
+	    [KEY_PRIORITY] = &agent->priority,
+	    [KEY_LIFETIME] = &agent->lifetime_s,
+	    [KEY_LIFETIME_MAX] = &agent->lifetime_max_s,
+	    [KEY_KEEP_PERCENT] = &agent->keep_percent,
+	};
 	struct ur_shown shown;
 	uint64_t number;
 
@@ -167,14 +175,10 @@ static int parse_number(struct parser *parser, enum key key, const char *value)
 			    "%" PRIu64 " to %" PRIu64,
 			    keys[key].name, ur_words_show(&shown, value),
 			    keys[key].min, keys[key].max);
-	if (key == KEY_PRIORITY)
-		agent->priority = (uint32_t)number;
-	else if (key == KEY_LIFETIME)
-		agent->lifetime_s = (uint32_t)number;
-	else if (key == KEY_LIFETIME_MAX)
-		agent->lifetime_max_s = (uint32_t)number;
-	else
+	if (key == KEY_MAPPINGS_MAX)
 		agent->mappings_max = number;
+	else
+		*fields[key] = (uint32_t)number;
 	return 0;
 }
 
@@ -190,7 +194,7 @@ static int parse_pair(struct parser *parser, char *word, char *equals)
 		return fail(parser,
 			    "the key %s= is unknown; write priority=, "
 			    "lifetime_s=, lifetime_max_s=, mappings_max=, "
-			    "domains= or allow=",
+			    "keep_percent=, domains= or allow=",
 			    ur_words_show(&shown, word));
 	if (parser->keys & 1u << key)
 		return fail(parser, "%s= stands twice; write it once", word);

@@ -15,12 +15,11 @@ struct uidrecv_rights {
 };
 
 /* The struct of the first release; stays when fields are added. */
-#define AGENT_SIZE_MIN                                                         \
-	(offsetof(struct uidrecv_agent_rights, mappings_max) + sizeof(uint64_t))
+#define AGENT_SIZE_MIN sizeof(struct uidrecv_agent_rights)
 
 #define ALLOW_ALL                                                              \
 	(UIDRECV_ALLOW_LOOPBACK | UIDRECV_ALLOW_LINK_LOCAL |                   \
-	 UIDRECV_ALLOW_NEVER | UIDRECV_ALLOW_MULTI_USER)
+	 UIDRECV_ALLOW_NEVER | UIDRECV_ALLOW_MULTI_USER | UIDRECV_ALLOW_DROPS)
 
 /*
  * Two networks are apart or one is within the other, so without the inner
@@ -90,6 +89,7 @@ static bool agent_is_valid(const struct uidrecv_agent_rights *agent)
 			return false;
 	return agent->lifetime_max_s != UIDRECV_LIFETIME_NEVER &&
 	       agent->lifetime_s <= agent->lifetime_max_s &&
+	       agent->keep_percent <= 100 &&
 	       (agent->allow & ~(uint32_t)ALLOW_ALL) == 0;
 }
 
@@ -107,6 +107,10 @@ static void fill_defaults(struct uidrecv_agent_rights *agent)
 	}
 	if (agent->mappings_max == 0)
 		agent->mappings_max = UR_MAPPINGS_MAX_DEFAULT;
+	if (agent->keep_percent == 0)
+		agent->keep_percent = UR_KEEP_PERCENT_DEFAULT;
+	if (agent->allow & UIDRECV_ALLOW_DROPS)
+		agent->keep_percent = 0;
 }
 
 /* What is counted is in memory, so 64 bits cannot overflow. */
@@ -176,6 +180,7 @@ int ur_right_new(struct ur_right **ret_right,
 	right->lifetime_max_s = known.lifetime_max_s;
 	right->allow = known.allow;
 	right->mappings_max = known.mappings_max;
+	right->keep_percent = known.keep_percent;
 	right->line = 0;
 	*ret_right = right;
 	return 0;

@@ -11,6 +11,7 @@
 #define UR_LIFETIME_DEFAULT_S 2700
 #define UR_LIFETIME_MAX_DEFAULT_S 86400
 #define UR_MAPPINGS_MAX_DEFAULT 1000000
+#define UR_KEEP_PERCENT_DEFAULT 50
 
 /*
  * One agent, with the defaults filled in. One block of memory; owned by the
@@ -29,7 +30,8 @@ struct ur_right {
 	uint32_t lifetime_max_s;
 	uint32_t allow;
 	uint64_t mappings_max;
-	size_t line; /* of the text that it is from; 0: none */
+	uint32_t keep_percent; /* 0: snapshots drop any share */
+	size_t line;	       /* of the text that it is from; 0: none */
 };
 
 /*

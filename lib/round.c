@@ -5,6 +5,9 @@
 
 #include "round.h"
 
+/* At most once in this time the living claims of an agent are counted. */
+#define COUNT_US UINT64_C(10000000)
+
 void ur_round_init(struct ur_round *round)
 {
 	*round = (struct ur_round){0};
@@ -131,29 +134,103 @@ static int apply_records(struct ur_round *round, struct ur_batch *batch,
 	return 0;
 }
 
-static int apply_batch(struct ur_round *round, struct ur_batch *batch,
-		       uint64_t now_us)
+static int apply_update(struct ur_round *round, struct ur_batch *batch,
+			uint64_t now_us)
 {
-	struct ur_agent_row row;
 	int error = apply_records(round, batch, now_us);
 
+	if (!error && batch->serial && batch->maps_count)
+		error = ur_store_count_maps(round->store, batch->peer->id,
+					    batch->maps_count);
 	if (!error && batch->serial && batch->refusals_count)
 		error = ur_store_put_rejects(
 		    round->store, batch->peer->id, batch->serial,
 		    round->refusals + batch->refusals_start,
 		    batch->refusals_count);
-	/* One row an agent is enough: the one with the last serial. */
-	if (error || !batch->serial || batch->peer->newest != batch)
-		return error;
+	return error;
+}
+
+/* A walk through the store is dear, and an agent could ask for many. */
+static bool may_count(const struct ur_round *round,
+		      const struct ur_batch *batch, uint64_t now_us)
+{
+	uint64_t counted_us =
+	    ur_store_get_counted_us(round->store, batch->peer->id);
+
+	return !counted_us || now_us - counted_us >= COUNT_US;
+}
+
+static int apply_end(struct ur_round *round, struct ur_batch *batch,
+		     uint64_t now_us)
+{
+	return ur_store_end_snapshot(
+	    round->store, batch->peer->id, batch->count,
+	    batch->peer->right->keep_percent, may_count(round, batch, now_us),
+	    now_us, &batch->ending);
+}
+
+static int apply_refresh_all(struct ur_round *round, struct ur_batch *batch,
+			     uint64_t now_us)
+{
+	uint64_t as_of_us;
+
+	batch->is_taken = false;
+	if (!ur_admit_time(batch->as_of_us, batch->offset_us, now_us,
+			   &as_of_us))
+		return ur_store_want_snapshot(round->store, batch->peer->id,
+					      UIDRECV_RESYNC_TIME);
+	return ur_store_refresh_all(
+	    round->store, batch->peer->id, as_of_us, batch->count,
+	    may_count(round, batch, now_us), now_us, &batch->is_taken);
+}
+
+static int apply_message(struct ur_round *round, struct ur_batch *batch,
+			 uint64_t now_us)
+{
+	switch (batch->type) {
+	case UR_SNAPSHOT_BEGIN:
+		return ur_store_begin_snapshot(round->store, batch->peer->id);
+	case UR_SNAPSHOT_END:
+		return apply_end(round, batch, now_us);
+	case UR_REFRESH_ALL:
+		return apply_refresh_all(round, batch, now_us);
+	default:
+		return apply_update(round, batch, now_us);
+	}
+}
+
+/* What the agent's row keeps of its session. */
+static int apply_session(struct ur_round *round, const struct ur_batch *batch)
+{
+	struct ur_agent_row row;
+
 	if (batch->acked > batch->peer->dropped) {
-		error = ur_store_drop_rejects(round->store, batch->peer->id,
-					      batch->acked);
+		int error = ur_store_drop_rejects(round->store, batch->peer->id,
+						  batch->acked);
+
 		if (error)
 			return error;
 	}
 	row = *ur_store_get_agent_by_id(round->store, batch->peer->id);
 	row.durable = batch->serial;
+	row.offset_us = batch->offset_us;
 	return ur_store_put_agent(round->store, &row);
+}
+
+static int apply_batch(struct ur_round *round, struct ur_batch *batch,
+		       uint64_t now_us)
+{
+	int error = 0;
+
+	if (batch->follows_gap)
+		error = ur_store_want_snapshot(round->store, batch->peer->id,
+					       UIDRECV_RESYNC_GAP);
+	if (!error)
+		error = apply_message(round, batch, now_us);
+	/* One row an agent is enough: the one with the last serial. */
+	if (!error && batch->serial && batch->peer->newest == batch)
+		error = apply_session(round, batch);
+	return error;
 }
 
 static int store_all(struct ur_round *round, uint64_t now_us, uint64_t wall_us)
@@ -185,10 +262,29 @@ struct ur_table_answer ur_round_answer(const struct ur_change *change)
 	    .address = change->address,
 	    .deadline_us = change->deadline_us,
 	    .agent = change->agent,
+	    .epoch = change->epoch,
+	    .lifetime_s = change->lifetime_s,
 	    .source = change->source,
 	    .user_size = change->user_size,
 	    .user = change->user,
 	};
+}
+
+static void publish_answer(struct ur_round *round,
+			   const struct ur_change *change, uint64_t now_us)
+{
+	struct ur_table_answer answer = ur_round_answer(change);
+
+	if (!ur_table_put(*round->table, &answer, now_us))
+		return;
+	/*
+	 * Nobody is better than the former user, and taking back never fails.
+	 * The rest is still taken from the store: a rebuild of the table brings
+	 * all of it back.
+	 */
+	answer.user_size = 0;
+	(void)!ur_table_put(*round->table, &answer, now_us);
+	round->publish_failed = true;
 }
 
 int ur_round_publish(struct ur_round *round, uint64_t now_us)
@@ -196,19 +292,18 @@ int ur_round_publish(struct ur_round *round, uint64_t now_us)
 	struct ur_change change;
 
 	while (ur_store_next_change(round->store, &change) == 1) {
-		struct ur_table_answer answer = ur_round_answer(&change);
-		int error = ur_table_put(*round->table, &answer, now_us);
-
-		if (!error)
-			continue;
-		/*
-		 * Nobody is better than the former user, and taking back never
-		 * fails. The rest is still taken from the store: a rebuild of
-		 * the table brings all of it back.
-		 */
-		answer.user_size = 0;
-		(void)!ur_table_put(*round->table, &answer, now_us);
-		round->publish_failed = true;
+		switch (change.kind) {
+		case UR_CHANGE_REFRESHED:
+			ur_table_refresh(*round->table, change.agent,
+					 change.epoch, change.deadline_us);
+			break;
+		case UR_CHANGE_DROPPED:
+			ur_table_drop(*round->table, change.agent,
+				      change.epoch);
+			break;
+		default:
+			publish_answer(round, &change, now_us);
+		}
 	}
 	return round->publish_failed ? -ENOSPC : 0;
 }

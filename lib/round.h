@@ -22,22 +22,34 @@ struct ur_peer {
 	void *conn;	   /* the connection that speaks for it, or NULL */
 	uint64_t heard_us; /* last frame; 0: never */
 	const struct ur_batch *newest; /* of the running round */
-	uint64_t dropped; /* refusals of serials up to this are forgotten */
+	uint64_t dropped;     /* refusals of serials up to this are forgotten */
+	int64_t offset_us;    /* its clock to the store's, while connected */
+	uint64_t measured_us; /* when that was last looked at */
+	uint64_t asked_us;    /* when RESYNC was last sent; 0: never */
 	uint64_t records, records_rejected;
 	char software[3 * UR_SOFTWARE_MAX + 1];
 };
 
-/* One UPDATE, from its arrival to its completion. */
+/*
+ * A message with a serial, from its arrival to its completion: UPDATE with its
+ * records, SNAPSHOT BEGIN or END, or REFRESH ALL.
+ */
 struct ur_batch {
 	struct ur_batch *next;
 	struct ur_peer *peer;
 	void *conn;	 /* NULL: it is gone, or there was none */
 	uint64_t serial; /* 0: of the host itself, without a session */
+	uint64_t count;	 /* COUNT */
 	uint64_t as_of_us;
 	uint64_t acked;
 	int64_t offset_us;
 	size_t refusals_start, refusals_count;
 	uint32_t records_count;
+	uint32_t maps_count;   /* of them MAP */
+	uint8_t type;	       /* enum ur_message_type */
+	bool follows_gap;      /* serials before it will never come */
+	enum ur_ending ending; /* of an END */
+	bool is_taken;	       /* of a REFRESH ALL */
 	size_t body_size;
 	uint8_t body[];
 };
@@ -69,7 +81,7 @@ struct ur_round {
 void ur_round_init(struct ur_round *round);
 void ur_round_done(struct ur_round *round);
 
-/* Copies an UPDATE into the round. 0 or -ENOMEM. */
+/* Copies a message into the round. 0 or -ENOMEM. */
 int ur_round_submit(struct ur_round *round, const struct ur_batch *batch,
 		    const uint8_t *body, size_t body_size);
 

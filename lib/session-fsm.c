@@ -187,7 +187,8 @@ int ur_session_run_fsm(struct ur_session *session, const struct ur_frame *frame,
 		if (!is_sink &&
 		    (message->type == UR_ACK || message->type == UR_REJECT))
 			return on_answer(session, frame, message, now_us);
-		if (!is_sink && message->type == UR_RESYNC)
+		/* It was announced, so this is a source. */
+		if (message->type == UR_RESYNC)
 			return 1;
 		break;
 	case UR_SESSION_DECIDING:

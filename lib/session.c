@@ -156,18 +156,23 @@ static bool version_is_right(const struct ur_session *session,
 	       frame->type == UR_HELLO;
 }
 
-/* Of what was not announced nothing is read but the type. */
+/* Of what was not announced, to those who take it, only the type is read. */
 static bool is_announced(const struct ur_session *session, uint8_t type)
 {
-	uint64_t needed = 0;
+	uint64_t capabilities = session->options.capabilities;
+	bool is_sink = session->options.role == UR_SINK;
 
-	if (type >= UR_RESYNC && type <= UR_SNAPSHOT_END)
-		needed = UR_CAPABILITY_SNAPSHOT;
-	else if (type == UR_REFRESH_ALL)
-		needed = UR_CAPABILITY_REFRESH_ALL;
-	else if (type == UR_TS_CONFIG)
-		needed = UR_CAPABILITY_PORTS;
-	return !(needed & ~session->options.capabilities);
+	switch (type) {
+	case UR_RESYNC:
+		return !is_sink && (capabilities & UR_CAPABILITY_SNAPSHOT);
+	case UR_SNAPSHOT_BEGIN:
+	case UR_SNAPSHOT_END:
+		return is_sink && (capabilities & UR_CAPABILITY_SNAPSHOT);
+	case UR_REFRESH_ALL:
+		return is_sink && (capabilities & UR_CAPABILITY_REFRESH_ALL);
+	default:
+		return true;
+	}
 }
 
 int ur_session_next(struct ur_session *session, uint64_t now_us,

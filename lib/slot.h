@@ -6,11 +6,11 @@
  * One file is one generation. It never changes its size; growing means a new
  * file under the same path, and the word `superseded` in the old one.
  *
- *   header | agents | slots (one cache line each) | names
+ *   header | lines | slots (one cache line each) | names
  *
  * All words are in host byte order; a table never leaves its machine. Every
- * word that is written after publication is atomic, or (agents, names) is
- * written once, before a slot leads to it.
+ * word that is written after publication is atomic, or (names, of lines too)
+ * is written once, before a slot leads to it.
  */
 #ifndef UR_SLOT_H
 #define UR_SLOT_H
@@ -23,8 +23,8 @@
 #include <uidrecv/types.h>
 
 #define UR_TABLE_MAGIC UINT64_C(0x0a656c6261746975) /* "uitable\n" */
-#define UR_TABLE_VERSION 1
-#define UR_TABLE_AGENTS_MAX 65536
+#define UR_TABLE_VERSION 2
+#define UR_TABLE_LINES_MAX 65536
 #define UR_TABLE_SLOTS_MIN 1024
 #define UR_TABLE_SLOTS_MAX (UINT64_C(1) << 32)
 #define UR_TABLE_NAMES_MAX (UINT64_C(1) << 40)
@@ -39,14 +39,15 @@
  * One address. A slot is given to one address for the life of the generation
  * (seq != 0) and is never taken away, so a probe sequence never breaks.
  *
- * word[0]  seq (bits 0-31) | agent index (32-47) | source (48-55)
+ * word[0]  seq (bits 0-31) | index of the line (32-47) | source (48-55)
  *          | user_size (56-63). seq 0: the slot is free. Odd: the slot is
  *          being rewritten, its new content is in the header's draft. Even:
  *          the slot is whole.
  * word[1]  address.hi    word[2]  address.lo
  * word[3]  deadline in milliseconds of the store's time (bits 0-47; all ones:
  *          never; 0: nobody is here) | check of that and the address (48-63)
- * word[4]  change number of the answer
+ * word[4]  lifetime in seconds (bits 0-23), which REFRESH ALL renews by
+ *          | change number of the answer minus change_base (24-63)
  * word[5]  check of the rest (bits 0-31) | name bytes 0-3 (32-63)
  * word[6]  name bytes 4-11     word[7]  name bytes 12-19
  *
@@ -63,9 +64,25 @@ struct ur_slot {
 
 #define UR_DEADLINE_NEVER ((UINT64_C(1) << 48) - 1)
 
-/* An agent's name; written once, before any slot names its index. */
-struct ur_table_agent {
-	uint64_t check;
+/* About 194 days; what lives longer is renewed by that, which is no harm. */
+#define UR_LIFETIME_MAX_S ((UINT64_C(1) << 24) - 1)
+
+/* The first change number that, minus change_base, has no room in a slot. */
+#define UR_CHANGES_MAX (UINT64_C(1) << 40)
+
+/*
+ * What all answers of one epoch of an agent have in common. The name is
+ * written once, before any slot names the line.
+ *
+ * state    REFRESH ALL time in milliseconds of the store's time (bits 0-47; 0:
+ *          none; all ones: the answers were dropped) | check of that and the
+ *          line's index (48-63)
+ */
+#define UR_LINE_DROPPED UR_DEADLINE_NEVER
+
+struct ur_table_line {
+	_Atomic uint64_t state;
+	uint64_t check; /* of the agent's name */
 	uint8_t name_size;
 	char name[UIDRECV_NAME_MAX];
 };
@@ -81,8 +98,9 @@ struct ur_table_layout {
 	uint64_t base_us; /* store time = CLOCK_BOOTTIME + base */
 	uint8_t boot_id[16];
 	uint64_t time_namespace; /* inode of /proc/self/ns/time */
-	uint64_t agents_offset;
-	uint64_t agents_max;
+	uint64_t change_base;	 /* of the table's first generation */
+	uint64_t lines_offset;
+	uint64_t lines_max;
 	uint64_t slots_offset;
 	uint64_t slots_count; /* a power of two */
 	uint64_t names_offset;
@@ -104,8 +122,8 @@ struct ur_table_header {
 };
 
 static_assert(sizeof(struct ur_slot) == 64, "a slot is a cache line");
-static_assert(sizeof(struct ur_table_agent) == 264, "no padding");
-static_assert(sizeof(struct ur_table_layout) == 120, "no padding");
+static_assert(sizeof(struct ur_table_line) == 272, "no padding");
+static_assert(sizeof(struct ur_table_layout) == 128, "no padding");
 static_assert(sizeof(struct ur_table_header) == 256, "no hidden padding");
 
 /*
@@ -128,7 +146,7 @@ static inline uint32_t ur_meta_seq(uint64_t word0)
 	return (uint32_t)word0;
 }
 
-static inline uint16_t ur_meta_agent(uint64_t word0)
+static inline uint16_t ur_meta_line(uint64_t word0)
 {
 	return (uint16_t)(word0 >> 32);
 }
@@ -143,10 +161,29 @@ static inline uint8_t ur_meta_user_size(uint64_t word0)
 	return (uint8_t)(word0 >> 56);
 }
 
-static inline uint64_t ur_meta(uint16_t agent, uint8_t source, uint8_t size)
+static inline uint64_t ur_meta(uint16_t line, uint8_t source, uint8_t size)
 {
 	return (uint64_t)size << 56 | (uint64_t)source << 48 |
-	       (uint64_t)agent << 32;
+	       (uint64_t)line << 32;
+}
+
+static inline uint64_t ur_lifetime_s(uint64_t word4)
+{
+	return word4 & UR_LIFETIME_MAX_S;
+}
+
+static inline uint64_t ur_change_offset(uint64_t word4)
+{
+	return word4 >> 24;
+}
+
+/* word[4]; the change number is without change_base. */
+static inline uint64_t ur_change_word(uint64_t change_offset,
+				      uint64_t lifetime_s)
+{
+	if (lifetime_s > UR_LIFETIME_MAX_S)
+		lifetime_s = UR_LIFETIME_MAX_S;
+	return change_offset << 24 | lifetime_s;
 }
 
 __extension__ typedef unsigned __int128 ur_u128;
@@ -205,7 +242,7 @@ static inline uint32_t ur_check_rest(uint64_t generation,
 	return (uint32_t)(sum >> 32);
 }
 
-/* The check of a name in the names area, of an agent, and of the layout. */
+/* The check of a name in the names area or of a line, and of the layout. */
 static inline uint64_t ur_check_bytes(uint64_t generation, const void *bytes,
 				      size_t size)
 {
@@ -245,6 +282,48 @@ static inline bool ur_deadline_is_whole(uint64_t generation,
 {
 	return word[3] ==
 	       ur_deadline_word(generation, word, ur_deadline_ms(word[3]));
+}
+
+/* The state of a line. Its check is as good as that of a deadline. */
+static inline uint64_t ur_line_word(uint64_t generation, uint32_t index,
+				    uint64_t refreshed_ms)
+{
+	uint64_t sum = generation * UINT64_C(0xc2b2ae3d27d4eb4f) +
+		       (index + UINT64_C(1)) * UINT64_C(0xe7037ed1a0b428db) +
+		       refreshed_ms * UINT64_C(0x8ebc6af09c88c6e3);
+
+	return sum >> 48 << 48 | refreshed_ms;
+}
+
+static inline uint64_t ur_line_ms(uint64_t state)
+{
+	return state & UR_LINE_DROPPED;
+}
+
+/* Whether the state of a line is what was written there. */
+static inline bool ur_line_is_whole(uint64_t generation, uint32_t index,
+				    uint64_t state)
+{
+	return state == ur_line_word(generation, index, ur_line_ms(state));
+}
+
+/*
+ * The deadline that an answer has by its own words and by its line's state, by
+ * which alone its life is judged; 0 if it is dropped or taken back.
+ */
+static inline uint64_t ur_effective_ms(const uint64_t word[UR_SLOT_WORDS],
+				       uint64_t state)
+{
+	uint64_t own_ms = ur_deadline_ms(word[3]);
+	uint64_t line_ms = ur_line_ms(state);
+	uint64_t renewed_ms = line_ms + ur_lifetime_s(word[4]) * 1000;
+
+	if (line_ms == UR_LINE_DROPPED || own_ms == 0)
+		return 0;
+	if (line_ms == 0 || own_ms >= renewed_ms)
+		return own_ms;
+	return renewed_ms < UR_DEADLINE_NEVER ? renewed_ms
+					      : UR_DEADLINE_NEVER - 1;
 }
 
 /* Whether an answer with this deadline lives; 0 never does. */

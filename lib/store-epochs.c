@@ -301,6 +301,13 @@ int ur_store_accept_drops(struct ur_store *store, uint32_t agent,
 	return rc < 0 ? rc : 1;
 }
 
+uint64_t ur_store_get_counted_us(const struct ur_store *store, uint32_t agent)
+{
+	const struct ur_store_agent *found = ur_store_agent_at(store, agent);
+
+	return found ? found->counts.counted_us : 0;
+}
+
 uint64_t ur_store_get_oldest_us(const struct ur_store *store, uint32_t agent)
 {
 	const struct ur_store_agent *found = ur_store_agent_at(store, agent);

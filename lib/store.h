@@ -152,6 +152,9 @@ int ur_store_accept_drops(struct ur_store *store, uint32_t agent,
  */
 uint64_t ur_store_get_oldest_us(const struct ur_store *store, uint32_t agent);
 
+/* When the living claims of an agent were last counted by a walk; 0: never. */
+uint64_t ur_store_get_counted_us(const struct ur_store *store, uint32_t agent);
+
 /*
  * Keeps the refusals of a serial until the agent has reported its ACK; each
  * index once. -EINVAL: no refusal, or an index or a number beyond

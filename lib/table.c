@@ -7,10 +7,9 @@
 #include "clock.h"
 #include "entry.h"
 #include "growth.h"
+#include "line.h"
 #include "table.h"
 
-#define AGENTS_MIN 64
-#define AGENT_ID_MAX (1u << 24)
 #define NAMES_MIN 65536
 #define NAME_BYTES_GUESS 32
 #define GROW_TRIES 3
@@ -18,8 +17,7 @@
 struct ur_table {
 	struct ur_generation now;
 	struct ur_generation_site site;
-	uint32_t *index_of_id; /* index + 1; 0: unknown */
-	uint32_t ids;
+	struct ur_lines lines; /* of now */
 	uint64_t entries;
 	uint64_t change;
 };
@@ -29,57 +27,44 @@ static bool has_slot_left(const struct ur_table *table)
 	return (table->entries + 1) * 8 <= table->now.layout.slots_count * 5;
 }
 
-static int grow(struct ur_table *table, uint64_t store_now_us, uint64_t factor)
+/* Makes the next generation, in the place of the present one. */
+static int make_next(const struct ur_table *table, uint64_t store_now_us,
+		     uint64_t factor, struct ur_generation *ret_next,
+		     uint32_t *ret_number)
 {
 	bool is_published = table->now.temporary[0] == '\0';
-	struct ur_generation next;
 	int r;
 
 	r = ur_growth_make(&table->now, &table->site, store_now_us, factor,
-			   &next);
+			   ret_next, ret_number);
+	if (r < 0 || !is_published)
+		return r;
+	r = ur_generation_publish(ret_next, &table->site);
 	if (r < 0)
-		return r;
-	if (is_published)
-		r = ur_generation_publish(&next, &table->site);
-	if (r < 0) {
-		ur_generation_close(&next, &table->site);
-		return r;
-	}
-	/* Readers still in the old file find what was true until now. */
-	ur_store(&table->now.header->superseded, 1);
-	ur_generation_close(&table->now, &table->site);
-	table->now = next;
-	table->entries = ur_load(&next.header->entries);
-	return 0;
+		ur_generation_close(ret_next, &table->site);
+	return r;
 }
 
-/* Grows until an address has a place; the place may be one it had before. */
-static int make_place(struct ur_table *table, uint64_t store_now_us,
-		      const struct ur_table_answer *answer,
-		      struct ur_slot **ret_slot)
+static int grow(struct ur_table *table, uint64_t store_now_us, uint64_t factor)
 {
-	size_t name_bytes =
-	    answer->user_size > UR_SLOT_NAME_INLINE ? answer->user_size : 0;
+	uint32_t count = table->now.lines_used;
+	uint32_t *number = calloc(count + 1, sizeof(*number));
+	struct ur_generation next;
+	int r;
 
-	for (uint64_t i = 0; i <= GROW_TRIES; i++) {
-		const struct ur_generation *now = &table->now;
-		struct ur_slot *slot = ur_entry_find(now, answer->address);
-		bool is_new =
-		    slot != NULL && ur_meta_seq(ur_load(&slot->word[0])) == 0;
-		int r;
-
-		if (slot != NULL && (!is_new || has_slot_left(table)) &&
-		    now->layout.names_bytes - now->names_used >= name_bytes) {
-			*ret_slot = slot;
-			return 0;
-		}
-		if (i == GROW_TRIES)
-			break;
-		r = grow(table, store_now_us, UINT64_C(2) << i);
-		if (r < 0)
-			return r;
+	if (number == NULL)
+		return -ENOMEM;
+	r = make_next(table, store_now_us, factor, &next, number);
+	if (r == 0) {
+		/* Readers still in the old file find what was true. */
+		ur_store(&table->now.header->superseded, 1);
+		ur_generation_close(&table->now, &table->site);
+		ur_lines_renumber(&table->lines, number, count);
+		table->now = next;
+		table->entries = ur_load(&next.header->entries);
 	}
-	return -ENOSPC;
+	free(number);
+	return r;
 }
 
 static uint64_t deadline_ms_of(uint64_t deadline_us)
@@ -114,68 +99,152 @@ static void store_deadline(const struct ur_generation *now,
 static void remove_answer(struct ur_table *table, struct ur_slot *slot,
 			  uint64_t store_now_us)
 {
-	uint64_t seed = table->now.layout.generation;
 	uint64_t word[UR_SLOT_WORDS];
 	bool is_dead;
 
 	ur_entry_load(slot, word);
-	is_dead = ur_deadline_is_whole(seed, word) &&
-		  !ur_deadline_is_alive(ur_deadline_ms(word[3]), store_now_us);
+	is_dead = ur_entry_judge(&table->now, word, store_now_us) == 0;
 	store_deadline(&table->now, slot, word, 0);
 	if (!is_dead)
 		count_change(table);
 }
 
-/* Whether words that are whole say the same but for the deadline. */
+/* Where an answer goes. */
+struct place {
+	struct ur_slot *slot;
+	uint64_t word[UR_SLOT_WORDS]; /* what is there */
+	uint32_t line;		      /* or UR_LINE_NONE: to be made */
+	bool is_new;
+	bool is_same; /* what is there lives, with this user, agent, source */
+};
+
+/* Whether words that are whole have the same user, agent and source. */
 static bool is_same(const struct ur_table *table,
 		    const uint64_t word[UR_SLOT_WORDS],
-		    const struct ur_table_answer *answer, uint16_t agent)
+		    const struct ur_table_answer *answer)
 {
 	char room[UR_SLOT_NAME_INLINE];
-	uint64_t meta = ur_meta(agent, answer->source, answer->user_size);
+	const struct ur_line *line =
+	    &table->lines.of_index[ur_meta_line(word[0])];
 
-	if (word[0] >> 32 != meta >> 32)
-		return false;
-	return memcmp(ur_entry_get_name(&table->now, word, room), answer->user,
+	return line->agent == answer->agent &&
+	       ur_meta_source(word[0]) == answer->source &&
+	       ur_meta_user_size(word[0]) == answer->user_size &&
+	       memcmp(ur_entry_get_name(&table->now, word, room), answer->user,
 		      answer->user_size) == 0;
 }
 
-static int put_answer(struct ur_table *table,
-		      const struct ur_table_answer *answer, uint16_t agent,
-		      uint64_t deadline_ms, uint64_t store_now_us)
+/* Finds the place of an answer; false if the table must grow for it. */
+static bool find_place(const struct ur_table *table,
+		       const struct ur_table_answer *answer,
+		       uint64_t store_now_us, struct place *ret_place)
 {
-	uint64_t word[UR_SLOT_WORDS];
-	struct ur_slot *slot;
-	bool is_new;
+	const struct ur_generation *now = &table->now;
+	struct place place = {.slot = ur_entry_find(now, answer->address)};
+	size_t name_bytes =
+	    answer->user_size > UR_SLOT_NAME_INLINE ? answer->user_size : 0;
+
+	if (place.slot == NULL)
+		return false;
+	ur_entry_load(place.slot, place.word);
+	place.is_new = ur_meta_seq(place.word[0]) == 0;
+	place.is_same = !place.is_new &&
+			ur_entry_judge(now, place.word, store_now_us) == 1 &&
+			is_same(table, place.word, answer);
+	place.line = ur_lines_find(&table->lines, answer->agent, answer->epoch);
+	*ret_place = place;
+	if (place.line == UR_LINE_NONE &&
+	    now->lines_used == now->layout.lines_max)
+		return false;
+	if (place.is_same)
+		return true;
+	return (!place.is_new || has_slot_left(table)) &&
+	       now->layout.names_bytes - now->names_used >= name_bytes;
+}
+
+/* Grows until an answer has a place; the place may be one it had before. */
+static int make_place(struct ur_table *table,
+		      const struct ur_table_answer *answer,
+		      uint64_t store_now_us, struct place *ret_place)
+{
 	int r;
 
-	slot = ur_entry_find(&table->now, answer->address);
-	if (slot != NULL) {
-		ur_entry_load(slot, word);
-		if (ur_meta_seq(word[0]) != 0 &&
-		    ur_entry_is_alive(&table->now, word, store_now_us) &&
-		    is_same(table, word, answer, agent)) {
-			store_deadline(&table->now, slot, word, deadline_ms);
+	for (uint64_t i = 0; i < GROW_TRIES; i++) {
+		if (find_place(table, answer, store_now_us, ret_place))
 			return 0;
-		}
+		r = grow(table, store_now_us, UINT64_C(2) << i);
+		if (r < 0)
+			return r;
 	}
-	r = make_place(table, store_now_us, answer, &slot);
-	if (r < 0)
-		return r;
-	is_new = ur_meta_seq(ur_load(&slot->word[0])) == 0;
-	word[0] = ur_meta(agent, answer->source, answer->user_size);
+	return find_place(table, answer, store_now_us, ret_place) ? 0 : -ENOSPC;
+}
+
+/* The same answer: of another epoch, of another lifetime, or just younger. */
+static void renew_answer(struct ur_table *table, struct place *place,
+			 const struct ur_table_answer *answer,
+			 uint64_t deadline_ms)
+{
+	uint64_t *word = place->word;
+	uint64_t seq = ur_meta_seq(word[0]);
+	uint64_t word0 = seq | ur_meta((uint16_t)place->line, answer->source,
+				       answer->user_size);
+	uint64_t word4 =
+	    ur_change_word(ur_change_offset(word[4]), answer->lifetime_s);
+
+	if (word[0] == word0 && word[4] == word4) {
+		store_deadline(&table->now, place->slot, word, deadline_ms);
+		return;
+	}
+	word[0] = word0 - seq;
+	word[4] = word4;
+	ur_entry_set_checks(&table->now, word, deadline_ms);
+	ur_entry_rewrite(table->now.header, place->slot, word);
+}
+
+static void replace_answer(struct ur_table *table, struct place *place,
+			   const struct ur_table_answer *answer,
+			   uint64_t deadline_ms)
+{
+	struct ur_generation *now = &table->now;
+	uint64_t *word = place->word;
+
+	word[0] =
+	    ur_meta((uint16_t)place->line, answer->source, answer->user_size);
 	word[1] = answer->address.hi;
 	word[2] = answer->address.lo;
-	word[4] = table->change + 1;
-	ur_entry_set_name(&table->now, word, answer->user, answer->user_size);
-	ur_entry_set_checks(&table->now, word, deadline_ms);
-	if (is_new) {
-		ur_entry_insert(slot, word);
-		ur_store(&table->now.header->entries, ++table->entries);
+	word[4] = ur_change_word(table->change + 1 - now->layout.change_base,
+				 answer->lifetime_s);
+	ur_entry_set_name(now, word, answer->user, answer->user_size);
+	ur_entry_set_checks(now, word, deadline_ms);
+	if (place->is_new) {
+		ur_entry_insert(place->slot, word);
+		ur_store(&now->header->entries, ++table->entries);
 	} else {
-		ur_entry_rewrite(table->now.header, slot, word);
+		ur_entry_rewrite(now->header, place->slot, word);
 	}
 	count_change(table);
+}
+
+static int put_answer(struct ur_table *table,
+		      const struct ur_table_answer *answer,
+		      uint64_t deadline_ms, uint64_t store_now_us)
+{
+	struct place place;
+	int r;
+
+	r = make_place(table, answer, store_now_us, &place);
+	if (r < 0)
+		return r;
+	if (!place.is_same &&
+	    table->change + 1 - table->now.layout.change_base >= UR_CHANGES_MAX)
+		return -ENOSPC;
+	if (place.line == UR_LINE_NONE)
+		place.line = ur_lines_make(&table->lines, &table->now,
+					   answer->agent, answer->epoch);
+	if (place.is_same)
+		renew_answer(table, &place, answer, deadline_ms);
+	else
+		replace_answer(table, &place, answer, deadline_ms);
 	return 0;
 }
 
@@ -187,13 +256,9 @@ int ur_table_put(struct ur_table *table, const struct ur_table_answer *answer,
 
 	if (answer->user_size > 0 &&
 	    ur_deadline_is_alive(deadline_ms, store_now_us)) {
-		if (answer->agent >= table->ids ||
-		    table->index_of_id[answer->agent] == 0)
+		if (!ur_lines_has_agent(&table->lines, answer->agent))
 			return -EINVAL;
-		return put_answer(
-		    table, answer,
-		    (uint16_t)(table->index_of_id[answer->agent] - 1),
-		    deadline_ms, store_now_us);
+		return put_answer(table, answer, deadline_ms, store_now_us);
 	}
 	slot = ur_entry_find(&table->now, answer->address);
 	if (slot != NULL && ur_meta_seq(ur_load(&slot->word[0])) != 0)
@@ -201,61 +266,21 @@ int ur_table_put(struct ur_table *table, const struct ur_table_answer *answer,
 	return 0;
 }
 
-static int reserve_id(struct ur_table *table, uint32_t id)
-{
-	uint32_t ids = id + 1 > 64 ? (id + 1) * 2 : 64;
-	uint32_t *index_of_id;
-
-	if (id < table->ids)
-		return 0;
-	index_of_id = realloc(table->index_of_id, ids * sizeof(*index_of_id));
-	if (index_of_id == NULL)
-		return -ENOMEM;
-	memset(index_of_id + table->ids, 0,
-	       (ids - table->ids) * sizeof(*index_of_id));
-	table->index_of_id = index_of_id;
-	table->ids = ids;
-	return 0;
-}
-
 int ur_table_add_agent(struct ur_table *table, uint32_t id, const char *name,
 		       size_t name_size)
 {
-	struct ur_table_agent *agent;
-	int r;
-
-	if (name_size == 0 || name_size > UIDRECV_NAME_MAX || id > AGENT_ID_MAX)
-		return -EINVAL;
-	r = reserve_id(table, id);
-	if (r < 0)
-		return r;
-	if (table->index_of_id[id] != 0) {
-		agent = &table->now.agents[table->index_of_id[id] - 1];
-		if (agent->name_size != name_size ||
-		    memcmp(agent->name, name, name_size) != 0)
-			return -EEXIST;
-		return 0;
-	}
-	if (table->now.agents_used == table->now.layout.agents_max) {
-		r = grow(table, ur_clock_boot_us() + table->site.base_us, 2);
-		if (r < 0)
-			return r;
-	}
-	agent = &table->now.agents[table->now.agents_used];
-	agent->name_size = (uint8_t)name_size;
-	memcpy(agent->name, name, name_size);
-	agent->check =
-	    ur_check_bytes(table->now.layout.generation, name, name_size);
-	table->index_of_id[id] = ++table->now.agents_used;
-	return 0;
+	return ur_lines_add_agent(&table->lines, id, name, name_size);
 }
 
 static int init(struct ur_table *table, const struct ur_table_options *options)
 {
-	struct ur_table_layout layout = {.agents_max = AGENTS_MIN};
+	struct ur_table_layout layout = {0};
 	uint64_t former = 0;
 	int r, fd;
 
+	r = ur_lines_init(&table->lines);
+	if (r < 0)
+		return r;
 	r = ur_place_open(&table->site.place, options->path);
 	if (r < 0)
 		return r;
@@ -271,7 +296,9 @@ static int init(struct ur_table *table, const struct ur_table_options *options)
 	if (former >= table->change && former < UINT64_MAX / 2)
 		table->change = former + 1;
 
+	layout.change_base = table->change;
 	layout.slots_count = ur_growth_slots(options->entries_hint);
+	layout.lines_max = ur_growth_lines(layout.slots_count, 0);
 	layout.names_bytes =
 	    NAMES_MIN + options->entries_hint * NAME_BYTES_GUESS;
 	r = ur_generation_create(&table->now, &table->site, &layout);
@@ -331,20 +358,21 @@ void ur_table_close(struct ur_table *table)
 		return;
 	ur_generation_close(&table->now, &table->site);
 	ur_place_close(&table->site.place);
-	free(table->index_of_id);
+	ur_lines_done(&table->lines);
 	free(table);
 }
 
-/* There is one epoch, and nothing renews or drops it, for now. */
 void ur_table_refresh(struct ur_table *table, uint32_t agent, uint32_t epoch,
 		      uint64_t refreshed_us)
 {
-	(void)table, (void)agent, (void)epoch, (void)refreshed_us;
+	ur_lines_refresh(&table->lines, &table->now, agent, epoch,
+			 refreshed_us);
 }
 
 void ur_table_drop(struct ur_table *table, uint32_t agent, uint32_t floor)
 {
-	(void)table, (void)agent, (void)floor;
+	if (ur_lines_drop(&table->lines, &table->now, agent, floor))
+		count_change(table);
 }
 
 void ur_table_beat(struct ur_table *table)

@@ -20,6 +20,7 @@ int ur_view_init(struct ur_view *view, const void *bytes, size_t size)
 
 	view->bytes = bytes;
 	view->header = bytes;
+	view->lines = (const void *)(view->bytes + layout.lines_offset);
 	view->slots = (const void *)(view->bytes + layout.slots_offset);
 	view->layout = layout;
 	return 0;
@@ -49,21 +50,6 @@ static const char *find_long_name(const struct ur_view *view,
 	return name;
 }
 
-static const struct ur_table_agent *find_agent(const struct ur_view *view,
-					       uint16_t index)
-{
-	const struct ur_table_agent *agent =
-	    (const void *)(view->bytes + view->layout.agents_offset);
-
-	if (index >= view->layout.agents_max)
-		return NULL;
-	agent += index;
-	if (ur_check_bytes(view->layout.generation, agent->name,
-			   agent->name_size) != agent->check)
-		return NULL;
-	return agent;
-}
-
 static void copy_inline_name(char *user, const uint64_t word[UR_SLOT_WORDS])
 {
 	uint32_t first = (uint32_t)(word[5] >> 32);
@@ -80,25 +66,29 @@ static uint64_t expires_in_ms(uint64_t deadline_ms, uint64_t store_now_us)
 	return (deadline_ms * 1000 - store_now_us) / 1000;
 }
 
-/* Judges and copies out the words of a slot, which are whole or damaged. */
+/*
+ * Judges and copies out the words of a slot and the state of its line, which
+ * are of one moment, whole or damaged.
+ */
 static int decode(const struct ur_view *view,
-		  const uint64_t word[UR_SLOT_WORDS], uint64_t store_now_us,
-		  struct uidrecv_mapping *mapping)
+		  const uint64_t word[UR_SLOT_WORDS], uint64_t state,
+		  uint64_t store_now_us, struct uidrecv_mapping *mapping)
 {
 	uint64_t generation = view->layout.generation;
-	uint64_t deadline_ms = ur_deadline_ms(word[3]);
+	uint64_t deadline_ms = ur_effective_ms(word, state);
 	uint8_t size = ur_meta_user_size(word[0]);
-	const struct ur_table_agent *agent;
+	uint16_t index = ur_meta_line(word[0]);
+	const struct ur_table_line *line = &view->lines[index];
 	const char *name = NULL;
 
-	if (!ur_deadline_is_whole(generation, word))
+	if (!ur_deadline_is_whole(generation, word) ||
+	    !ur_rest_is_whole(generation, word) ||
+	    !ur_line_is_whole(generation, index, state) || size == 0)
 		return UIDRECV_E_TABLE;
 	if (!ur_deadline_is_alive(deadline_ms, store_now_us))
 		return 0;
-	if (!ur_rest_is_whole(generation, word) || size == 0)
-		return UIDRECV_E_TABLE;
-	agent = find_agent(view, ur_meta_agent(word[0]));
-	if (agent == NULL)
+	if (ur_check_bytes(generation, line->name, line->name_size) !=
+	    line->check)
 		return UIDRECV_E_TABLE;
 	if (size > UR_SLOT_NAME_INLINE) {
 		name = find_long_name(view, word, size);
@@ -108,18 +98,18 @@ static int decode(const struct ur_view *view,
 
 	mapping->address.hi = word[1];
 	mapping->address.lo = word[2];
-	mapping->change = word[4];
+	mapping->change = view->layout.change_base + ur_change_offset(word[4]);
 	mapping->expires_in_ms = expires_in_ms(deadline_ms, store_now_us);
 	mapping->answer = UIDRECV_ANSWER_USER;
 	mapping->source = ur_meta_source(word[0]);
 	mapping->user_size = size;
-	mapping->agent_size = agent->name_size;
+	mapping->agent_size = line->name_size;
 	if (name == NULL)
 		copy_inline_name(mapping->user, word);
 	else
 		memcpy(mapping->user, name, size);
 	mapping->user[size] = '\0';
-	memcpy(mapping->agent, agent->name, mapping->agent_size);
+	memcpy(mapping->agent, line->name, mapping->agent_size);
 	mapping->agent[mapping->agent_size] = '\0';
 	return 1;
 }
@@ -127,6 +117,10 @@ static int decode(const struct ur_view *view,
 /*
  * Reads a slot whose word[0] was first and whose address never changes. An
  * odd slot's content is in the draft, unless the slot has moved on meanwhile.
+ *
+ * The line's state is loaded before word[0] is loaded again: the writer moves
+ * an answer to its new line before it drops the old one, so who sees it
+ * dropped there also sees that the slot has moved on.
  */
 static int read_slot(const struct ur_view *view, const struct ur_slot *slot,
 		     uint64_t first, uint64_t store_now_us,
@@ -141,14 +135,18 @@ static int read_slot(const struct ur_view *view, const struct ur_slot *slot,
 		const struct ur_slot *from =
 		    is_odd ? &view->header->draft : slot;
 		uint64_t draft_word0 = is_odd ? ur_load(&from->word[0]) : first;
+		uint64_t state;
 
 		for (int j = 3; j < UR_SLOT_WORDS; j++)
 			word[j] = ur_load(&from->word[j]);
+		if (ur_meta_line(first) >= view->layout.lines_max)
+			return UIDRECV_E_TABLE;
+		state = ur_load(&view->lines[ur_meta_line(first)].state);
 		word[0] = ur_load(&slot->word[0]);
 		if (word[0] == first) {
 			if (draft_word0 != first)
 				return UIDRECV_E_TABLE;
-			return decode(view, word, store_now_us, mapping);
+			return decode(view, word, state, store_now_us, mapping);
 		}
 		first = word[0];
 	}

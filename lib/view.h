@@ -13,6 +13,7 @@
 struct ur_view {
 	const uint8_t *bytes;
 	const struct ur_table_header *header;
+	const struct ur_table_line *lines;
 	const struct ur_slot *slots;
 	struct ur_table_layout layout; /* a copy that was verified */
 };

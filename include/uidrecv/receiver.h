@@ -267,6 +267,26 @@ UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_receiver_submit(
     struct uidrecv_receiver *receiver, const char *agent,
     const struct uidrecv_record *records, size_t count, uint16_t *ret_codes);
 
+/**
+ * Lets snapshots drop what was held back: when a snapshot of an agent leaves a
+ * smaller share of its living mappings than struct uidrecv_agent_rights wants
+ * kept, the others stay until their lifetimes end, and the statistics say so.
+ * This drops them. Blocks for one commit an agent.
+ *
+ * @param receiver  Not NULL.
+ * @param agent     The name of an agent on the list; NULL: all of them.
+ *
+ * @return The number of agents for which something was dropped; or
+ *         -EINVAL;
+ *         UIDRECV_E_UNKNOWN_AGENT  the name is not on the list;
+ *         UIDRECV_E_FORKED, -ENOMEM, or an error of the store: of the agents
+ *         behind the one that failed nothing was dropped.
+ *
+ * @since 0.1
+ */
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_receiver_accept_drops(
+    struct uidrecv_receiver *receiver, const char *agent);
+
 /** Counters since uidrecv_receiver_new(). New fields come at the end. */
 struct uidrecv_receiver_stats {
 	size_t size;		      /* set by the caller: sizeof *stats */
@@ -291,8 +311,13 @@ struct uidrecv_receiver_stats {
 	uint64_t store_used_bytes;
 	uint64_t store_max_bytes;
 	uint64_t table_entries;
-	uint64_t change;	  /* the table's change counter */
-	int64_t certificate_days; /* until our certificate ends */
+	uint64_t change;	    /* the table's change counter */
+	int64_t certificate_days;   /* until our certificate ends */
+	uint64_t snapshots;	    /* ended by agents, held ones included */
+	uint64_t snapshots_held;    /* they would have dropped too much */
+	uint64_t snapshots_refused; /* their count was wrong */
+	uint64_t refresh_alls;	    /* REFRESH ALL messages taken */
+	uint64_t resyncs;	    /* agents were asked for a snapshot */
 };
 
 /**
@@ -326,6 +351,20 @@ struct uidrecv_agent_stats {
 	int64_t clock_offset_us; /* its clock to the store's */
 	int64_t
 	    certificate_days; /* until its certificate ends; connected only */
+	/*
+	 * How long ago it vouched for the mapping that it has not vouched for
+	 * for the longest time; UINT64_MAX: it has none that ends. As the
+	 * receiver saw it on its last walk through the store, 20,000 addresses
+	 * a second.
+	 */
+	uint64_t oldest_ms;
+	/*
+	 * Claims that its last snapshot lacked and that wait for
+	 * uidrecv_receiver_accept_drops().
+	 */
+	uint64_t held_claims;
+	bool is_in_snapshot;  /* that has begun and not ended */
+	uint16_t resync_code; /* a snapshot is wanted: enum uidrecv_resync */
 };
 
 /**

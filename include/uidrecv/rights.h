@@ -22,6 +22,7 @@ enum uidrecv_allow {
 	UIDRECV_ALLOW_LINK_LOCAL = 1 << 1, /* 169.254.0.0/16, fe80::/10 */
 	UIDRECV_ALLOW_NEVER = 1 << 2,	   /* lifetimes that never end */
 	UIDRECV_ALLOW_MULTI_USER = 1 << 3, /* multi-user systems */
+	UIDRECV_ALLOW_DROPS = 1 << 4,	   /* snapshots that drop any share */
 };
 
 /**
@@ -67,6 +68,13 @@ struct uidrecv_agent_rights {
 	uint32_t lifetime_max_s; /* 0: 86400 (a day), or lifetime_s if more */
 	uint32_t allow;		 /* bits of enum uidrecv_allow */
 	uint64_t mappings_max;	 /* 0: 1,000,000 */
+	/*
+	 * A snapshot that leaves a smaller share of its living mappings, in
+	 * percent, drops nothing before uidrecv_receiver_accept_drops(): an
+	 * agent that has lost its memory must not take all users with it. 1
+	 * to 100; 0: 50. UIDRECV_ALLOW_DROPS takes this guard away.
+	 */
+	uint32_t keep_percent;
 };
 
 /**
@@ -103,8 +111,8 @@ UIDRECV_API void uidrecv_rights_free(struct uidrecv_rights *rights);
  *                   its prefix or more than 128; a domain is empty, longer
  *                   than 255 bytes, not UTF-8 or has a control character, a
  *                   backslash or an @; lifetime_s is more than lifetime_max_s,
- *                   or one of them UIDRECV_LIFETIME_NEVER; allow has unknown
- *                   bits;
+ *                   or one of them UIDRECV_LIFETIME_NEVER; keep_percent is
+ *                   more than 100; allow has unknown bits;
  *         -EEXIST   the name is on the list already;
  *         -ENOMEM   no memory;
  *         UIDRECV_E_ABI  the struct is of a newer version and sets a field
@@ -121,13 +129,13 @@ UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_rights_add(
  * One agent a line: `NAME NETWORK... [key=value...]`, with spaces or tabs
  * between. A NETWORK is an address or a prefix (`10.0.0.0/8`,
  * `2001:db8::/32`); `0.0.0.0/0` is all of IPv4 and `::/0` all of IPv6. The
- * keys are `priority=`, `lifetime_s=`, `lifetime_max_s=`, `mappings_max=`
- * (numbers), `domains=` and `allow=` (lists with commas; of `loopback`,
- * `link-local`, `never`, `multi-user`), each at most once. A word that begins
- * with `#` begins a comment, to the end of the line. Lines end with \n or
- * \r\n and have at most 65,536 bytes. What is left out has the default of
- * struct uidrecv_agent_rights. An agent has one line, and none that is on the
- * list already.
+ * keys are `priority=`, `lifetime_s=`, `lifetime_max_s=`, `mappings_max=`,
+ * `keep_percent=` (numbers), `domains=` and `allow=` (lists with commas; of
+ * `loopback`, `link-local`, `never`, `multi-user`, `drops`), each at most once.
+ * A word that begins with `#` begins a comment, to the end of the line. Lines
+ * end with \n or \r\n and have at most 65,536 bytes. What is left out has the
+ * default of struct uidrecv_agent_rights. An agent has one line, and none that
+ * is on the list already.
  *
  * @param rights     Not NULL. Unchanged on failure.
  * @param text       The text; need not be zero-terminated.

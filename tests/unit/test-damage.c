@@ -156,16 +156,16 @@ Test(damage, layouts_that_lie_are_refused)
 	layout = good;                                                         \
 	layout.field = (value);                                                \
 	cr_assert_eq(open_with(&layout), (error))
-	CHECK_LIE(version, 2, UIDRECV_E_TABLE_VERSION);
+	CHECK_LIE(version, 1, UIDRECV_E_TABLE_VERSION);
 	CHECK_LIE(magic, 1, UIDRECV_E_TABLE);
 	CHECK_LIE(generation, 0, UIDRECV_E_TABLE);
 	CHECK_LIE(boot_id[5], good.boot_id[5] ^ 1, UIDRECV_E_TABLE_BOOT);
 	CHECK_LIE(time_namespace, 1, UIDRECV_E_TABLE_BOOT);
 	CHECK_LIE(header_bytes, 4096, UIDRECV_E_TABLE);
 	CHECK_LIE(file_bytes, good.file_bytes + 4096, UIDRECV_E_TABLE);
-	CHECK_LIE(agents_offset, 0, UIDRECV_E_TABLE);
-	CHECK_LIE(agents_max, 0, UIDRECV_E_TABLE);
-	CHECK_LIE(agents_max, UINT64_MAX, UIDRECV_E_TABLE);
+	CHECK_LIE(lines_offset, 0, UIDRECV_E_TABLE);
+	CHECK_LIE(lines_max, 0, UIDRECV_E_TABLE);
+	CHECK_LIE(lines_max, UINT64_MAX, UIDRECV_E_TABLE);
 	CHECK_LIE(slots_offset, UINT64_MAX - 63, UIDRECV_E_TABLE);
 	CHECK_LIE(slots_count, 0, UIDRECV_E_TABLE);
 	CHECK_LIE(slots_count, 1000, UIDRECV_E_TABLE);
@@ -241,7 +241,7 @@ Test(damage, S15_random_flipped_bits_never_give_a_wrong_user)
 	fd = open(scratch.path, O_RDWR);
 	for (int round = 0; round < 2000; round++) {
 		uint64_t from = round % 4 == 0	 ? layout->names_offset
-				: round % 4 == 1 ? layout->agents_offset
+				: round % 4 == 1 ? layout->lines_offset
 						 : layout->slots_offset;
 		uint64_t room = round % 4 == 0	 ? 8192
 				: round % 4 == 1 ? 264

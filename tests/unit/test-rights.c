@@ -56,6 +56,7 @@ Test(rights, a_line_says_all_that_an_agent_may)
 			   "priority=7 lifetime_s=60 lifetime_max_s=120 "
 			   "mappings_max=18446744073709551615 "
 			   "domains=CORP,example.com "
+			   "keep_percent=75 "
 			   "allow=loopback,link-local,never,multi-user\n"),
 		     0, "%s", error);
 	right = find("spiffe://Corp/A");
@@ -64,6 +65,7 @@ Test(rights, a_line_says_all_that_an_agent_may)
 	cr_expect_eq(right->lifetime_s, 60);
 	cr_expect_eq(right->lifetime_max_s, 120);
 	cr_expect_eq(right->mappings_max, UINT64_MAX);
+	cr_expect_eq(right->keep_percent, 75);
 	cr_expect_eq(right->domains_count, 2);
 	cr_expect_eq(right->allow, 15);
 	cr_expect_eq(right->networks_count, 2, "10.1.2.3 is in 10.0.0.0/8");
@@ -84,10 +86,19 @@ Test(rights, what_is_left_out_has_its_default)
 	cr_expect_eq(right->lifetime_s, 2700);
 	cr_expect_eq(right->lifetime_max_s, 86400);
 	cr_expect_eq(right->mappings_max, 1000000);
+	cr_expect_eq(right->keep_percent, 50);
 	cr_expect_eq(right->allow, 0);
 	cr_expect_eq(right->domains_count, 0);
 	cr_expect_eq(find("b")->lifetime_max_s, 90000);
 	cr_expect_eq(find("c")->lifetime_s, 60);
+}
+
+Test(rights, an_agent_may_be_allowed_to_drop_all)
+{
+	cr_assert_eq(parse("a ::1 allow=drops\nb ::1 keep_percent=7"), 0, "%s",
+		     error);
+	cr_expect_eq(find("a")->keep_percent, 0);
+	cr_expect_eq(find("b")->keep_percent, 7);
 }
 
 Test(rights, comments_blanks_and_line_ends_are_skipped)
@@ -208,7 +219,9 @@ static const struct {
     {"a ::1 allow=", 1, "\"\" in allow="},
     {"a ::1 allow=never,", 1, "\"\" in allow="},
     {"a ::1 allow=Never", 1, "\"Never\" in allow="},
-    {"a ::1 allow=all", 1, "loopback, link-local, never and multi-user"},
+    {"a ::1 allow=all", 1, "link-local, never, multi-user and drops"},
+    {"a ::1 keep_percent=0", 1, "from 1 to 100"},
+    {"a ::1 keep_percent=101", 1, "from 1 to 100"},
     {"a ::1\nb ::1\n\nc", 4, "has no network"},
     {"a ::1\r\nb", 2, "has no network"},
 };
@@ -382,7 +395,8 @@ Test(rights, an_agent_that_cannot_be_is_not_added)
 	EXPECT_ADD(domains_count, 1, -EINVAL);
 	EXPECT_ADD(lifetime_s, UIDRECV_LIFETIME_NEVER, -EINVAL);
 	EXPECT_ADD(lifetime_max_s, UIDRECV_LIFETIME_NEVER, -EINVAL);
-	EXPECT_ADD(allow, 16, -EINVAL);
+	EXPECT_ADD(keep_percent, 101, -EINVAL);
+	EXPECT_ADD(allow, 32, -EINVAL);
 	EXPECT_ADD(allow, 0x80000001, -EINVAL);
 	for (size_t i = 0; i < 4; i++) {
 		struct uidrecv_agent_rights made = agent("a");

@@ -1,130 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A session as source and as sink; doc/protocol.md sections 6, 7 and 9. */
-#include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "session.h"
-
-#define SECOND UINT64_C(1000000)
-#define SINK_BASE UINT64_C(1700000000000000)
-#define SOURCE_BASE UINT64_C(1600000000000000)
-
-static struct ur_session_options sink_options(void)
-{
-	return (struct ur_session_options){
-	    .role = UR_SINK,
-	    .hold_min_s = 10,
-	    .hold_max_s = 90,
-	    .frame_max = 65536,
-	    .clock_base_us = SINK_BASE,
-	    .handshake_us = 10 * SECOND,
-	    .software = "sink",
-	    .window = 4,
-	};
-}
-
-static struct ur_session_options source_options(void)
-{
-	return (struct ur_session_options){
-	    .role = UR_SOURCE,
-	    .hold_min_s = 3,
-	    .hold_max_s = 60,
-	    .frame_max = 65536,
-	    .clock_base_us = SOURCE_BASE,
-	    .handshake_us = 10 * SECOND,
-	    .software = "source",
-	    .session_id = 77,
-	    .replay_first = 1,
-	    .replay_last = 0,
-	};
-}
-
-/* Moves a piece of at most step bytes from one side to the other. */
-static void carry(struct ur_session *from, struct ur_session *to, size_t step)
-{
-	const uint8_t *bytes;
-	size_t size = ur_session_send(from, &bytes);
-
-	if (size > step)
-		size = step;
-	(void)!ur_session_feed(to, bytes, size);
-	ur_session_sent(from, size);
-}
-
-/* Runs one side until it has a message or nothing more comes. */
-static int turn(struct ur_session *from, struct ur_session *to, size_t step,
-		uint64_t now_us, struct ur_message *message)
-{
-	const uint8_t *bytes;
-	int ret;
-
-	for (;;) {
-		ret = ur_session_next(to, now_us, message);
-		if (ret || !ur_session_send(from, &bytes))
-			return ret;
-		carry(from, to, step);
-	}
-}
-
-static void open_both(struct ur_session *sink, struct ur_session *source,
-		      size_t step, uint64_t durable)
-{
-	struct ur_message message;
-
-	cr_assert_eq(turn(sink, source, step, 0, &message), 0);
-	cr_assert_eq(source->state, UR_SESSION_WAIT_READY);
-	cr_assert_eq(turn(source, sink, step, 0, &message), 1);
-	cr_assert_eq(message.type, UR_HELLO);
-	cr_assert_eq(message.hello.session_id, source->options.session_id);
-	ur_session_accept(sink, durable, 0);
-	cr_assert_eq(turn(sink, source, step, 0, &message), 1);
-	cr_assert_eq(message.type, UR_READY);
-	cr_assert_eq(message.ready.durable, durable);
-	cr_assert_eq(sink->state, UR_SESSION_OPEN);
-	cr_assert_eq(source->state, UR_SESSION_OPEN);
-}
-
-static void start(struct ur_session *sink, struct ur_session *source)
-{
-	struct ur_session_options a = sink_options(), b = source_options();
-
-	ur_session_init(sink, &a, 0);
-	ur_session_init(source, &b, 0);
-}
-
-static void stop(struct ur_session *sink, struct ur_session *source)
-{
-	ur_session_done(sink);
-	ur_session_done(source);
-}
-
-/* An UPDATE frame with one MAP. */
-static struct ur_buf make_update(uint64_t serial)
-{
-	struct uidrecv_record record = {
-	    .op = UIDRECV_OP_MAP,
-	    .address = uidrecv_address_from_ipv4(0x0a000001),
-	    .user_size = 5,
-	    .user = "alice",
-	};
-	struct ur_update_writer writer;
-	struct ur_buf buf;
-
-	ur_buf_init(&buf, 65536);
-	ur_update_begin(&writer, &buf, serial, SOURCE_BASE, false, 0, 60000);
-	cr_assert(ur_update_add(&writer, &record));
-	ur_update_end(&writer);
-	return buf;
-}
-
-static void send_update(struct ur_session *source, uint64_t serial)
-{
-	struct ur_buf buf = make_update(serial);
-
-	ur_session_update(source, ur_buf_front(&buf), buf.size, 0);
-	ur_buf_done(&buf);
-}
+#include "sessions.h"
 
 Test(session, N06_opens_with_any_split_of_the_bytes)
 {
@@ -166,22 +42,6 @@ Test(session, carries_updates_acks_and_rejects)
 	cr_assert_eq(turn(&source, &sink, SIZE_MAX, 0, &message), 1);
 	cr_assert_eq(sink.acked, 1);
 	stop(&sink, &source);
-}
-
-static void expect_bye(struct ur_session *session, struct ur_session *peer,
-		       uint16_t code)
-{
-	struct ur_message message;
-	int ret;
-
-	cr_assert_eq(session->bye_sent, code, "sent %u", session->bye_sent);
-	do
-		ret = turn(session, peer, SIZE_MAX, 0, &message);
-	while (ret == 1 && message.type != UR_BYE);
-	cr_assert_eq(ret, 1);
-	cr_assert_eq(message.bye.code, code);
-	cr_assert_eq(peer->bye_received, code);
-	cr_assert_eq(ur_session_next(peer, 0, &message), UIDRECV_E_BYE);
 }
 
 static void serial_case(uint64_t durable, uint64_t replay_first,
@@ -279,6 +139,39 @@ Test(session, P05_answers_what_is_not_allowed_now_and_quotes_it)
 		cr_assert_eq(ur_session_feed(&sink, header, 1), ret);
 		cr_assert_eq(ur_session_next(&sink, 0, &message), ret);
 		ur_session_done(&sink);
+	}
+}
+
+/* Good messages, but not from this role once the session is open. */
+Test(session, answers_what_only_its_own_role_may_say)
+{
+	static const struct ur_ready ready = {1, 60, 0, 4};
+	static const struct ur_refusal refusal = {0, 1};
+	struct ur_session sink, source;
+	struct ur_message message;
+	struct ur_buf buf;
+
+	for (int i = 0; i < 4; i++) {
+		struct ur_session *session = i ? &sink : &source;
+
+		buf = make_update(1);
+		if (i)
+			ur_buf_truncate(&buf, 0);
+		if (i == 1)
+			ur_ready_encode(&buf, &ready);
+		else if (i == 2)
+			ur_ack_encode(&buf, 0);
+		else if (i == 3)
+			ur_reject_encode(&buf, 1, &refusal, 1, 4096);
+		start(&sink, &source);
+		open_both(&sink, &source, SIZE_MAX, 0);
+		cr_assert_eq(
+		    ur_session_feed(session, ur_buf_front(&buf), buf.size), 0);
+		cr_assert_eq(ur_session_next(session, 0, &message),
+			     UIDRECV_E_STATE, "%d", i);
+		cr_assert_eq(session->bye_sent, UIDRECV_BYE_BAD_STATE);
+		ur_buf_done(&buf);
+		stop(&sink, &source);
 	}
 }
 

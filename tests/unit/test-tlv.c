@@ -261,3 +261,41 @@ Test(tlv, every_type_of_tlv_in_every_message)
 			ur_buf_done(&buf);
 	}
 }
+
+/* Adds a TLV of one example to another. */
+static void check_foreign(const struct example *example, const uint8_t *tlv,
+			  const struct span *span)
+{
+	struct ur_buf buf = encoded(example);
+	struct ur_frame frame = frame_of(&buf);
+	bool is_record = (span->type & 0xfff0) == 0x8020;
+	uint16_t expected = span->type & 0x8000 ? example->unknown : 0;
+
+	if (!is_listed(example->needed, 10, span->type) &&
+	    !is_listed(example->optional, 3, span->type) &&
+	    !(is_record && frame.type == UR_UPDATE))
+		cr_assert_eq(answer_with(&frame, tlv, span->size), expected,
+			     "%#x in %s", span->type, example->name);
+	ur_buf_done(&buf);
+}
+
+Test(tlv, a_good_tlv_of_another_message_counts_as_unknown)
+{
+	struct span spans[16];
+	struct ur_frame frame;
+	struct ur_buf buf;
+	size_t count;
+
+	for (size_t i = 0; i < COUNT(examples); i++) {
+		buf = encoded(&examples[i]);
+		frame = frame_of(&buf);
+		count = spans_of(frame.body, frame.length, spans);
+		for (size_t j = 0; j < count * COUNT(examples); j++) {
+			const struct span *span = &spans[j / COUNT(examples)];
+
+			check_foreign(&examples[j % COUNT(examples)],
+				      frame.body + span->at, span);
+		}
+		ur_buf_done(&buf);
+	}
+}

@@ -20,12 +20,12 @@ struct vector {
 /* All that the text of a vector, or a decoded message, can say. */
 struct said {
 	uint8_t version, type;
-	uint64_t serial, as_of_us;
+	uint64_t serial, as_of_us, count;
 	struct ur_hello hello;
 	struct ur_ready ready;
 	struct ur_keepalive keepalive;
 	uint16_t bye;
-	char text[256]; /* of BYE and SOFTWARE */
+	char text[256]; /* of BYE, RESYNC and SOFTWARE */
 	bool has_quote;
 	uint8_t quote[UR_FRAME_HEADER];
 	struct uidrecv_record records[ITEMS_MAX];
@@ -186,6 +186,8 @@ static inline void say(struct said *said, const char *name, const char *value)
 		said->keepalive.acked = number(value, "");
 	} else if (IS("AS_OF")) {
 		said->as_of_us = number(value, "");
+	} else if (IS("COUNT")) {
+		said->count = number(value, "");
 	} else if (IS("VERSION")) {
 		said->ready.version = (uint8_t)number(value, "");
 	} else if (IS("HOLD_TIME")) {
@@ -248,7 +250,10 @@ static inline uint16_t op_of(const char *name)
 static inline uint8_t type_of(const char *name)
 {
 	static const char *const names[] = {
-	    "HELLO", "READY", "UPDATE", "ACK", "REJECT", "KEEPALIVE", "BYE"};
+	    "HELLO",	      "READY",	      "UPDATE",	     "ACK",
+	    "REJECT",	      "KEEPALIVE",    "BYE",	     "RESYNC",
+	    "SNAPSHOT_BEGIN", "SNAPSHOT_END", "REFRESH_ALL",
+	};
 
 	for (size_t i = 0; i < COUNT(names); i++)
 		if (strncmp(name, names[i], strlen(names[i])) == 0)
