@@ -3,6 +3,11 @@
 
 #define DAY (24 * HOUR)
 
+unsigned int script_keep_percent(uint32_t agent)
+{
+	return agent % 2 ? 0 : 50;
+}
+
 static void perform(struct world *world, const struct action *action,
 		    uint64_t shift_us)
 {
@@ -45,14 +50,14 @@ static struct action draw_action(struct world *world, uint32_t agent)
 	} else if (what < 3) {
 		action.kind = ACTION_END;
 		action.count = it->maps + (world_draw(world, 8) == 0);
-		action.keep_percent = 50 * (unsigned int)world_draw(world, 2);
+		action.keep_percent = script_keep_percent(agent);
 	} else if (what < 5) {
 		action.kind = ACTION_REFRESH_ALL;
 		action.count =
 		    oracle_count_stated(&world->oracle, agent, world->now_us) +
 		    (world_draw(world, 8) == 0);
 		action.as_of_us = world->now_us + 12 * SECOND -
-				  world_draw(world, 60 * SECOND);
+				  world_draw(world, 60000) * 1000;
 	} else if (what == 5 && world_draw(world, 3) == 0) {
 		action.kind = ACTION_SESSION;
 	} else if (world_draw(world, 3) ||
@@ -62,6 +67,8 @@ static struct action draw_action(struct world *world, uint32_t agent)
 	/* So that they meet. */
 	if (action.kind == ACTION_SAY && world_draw(world, 2))
 		action.statement.address = world_address(world_draw(world, 3));
+	/* So that they may be in one frame. */
+	action.statement.as_of_us = world->now_us - agent % 3 * SECOND;
 	return action;
 }
 
@@ -87,7 +94,7 @@ void script_draw(struct script *script, uint64_t seed, size_t before,
 	while (script->before_count < before)
 		draw_next(&alone, script->before, &script->before_count,
 			  1 + (uint32_t)world_draw(&alone, ORACLE_AGENTS - 1));
-	script->after_us = world_draw(&alone, 100 * SECOND);
+	script->after_us = world_draw(&alone, 100) * SECOND;
 	alone.now_us += script->after_us;
 	for (uint32_t agent = 1; agent < ORACLE_AGENTS; agent++) {
 		size_t count = each > 1 ? world_draw(&alone, each) : 1;

@@ -38,6 +38,9 @@ struct script {
 	uint64_t end_us; /* the time of the burst */
 };
 
+/* The share that an agent's END must leave. */
+unsigned int script_keep_percent(uint32_t agent);
+
 /* each: what every agent says in the burst; with 1 there are 6 actions. */
 void script_draw(struct script *script, uint64_t seed, size_t before,
 		 size_t each);

@@ -70,8 +70,7 @@ void world_check_answers(struct world *world, uint64_t at_us)
 		check_answer(world, i, at_us);
 }
 
-/* The first end of a life after a time; NEVER: none. */
-static uint64_t next_deadline(const struct world *world, uint64_t after_us)
+uint64_t world_next_deadline(const struct world *world, uint64_t after_us)
 {
 	uint64_t next_us = ORACLE_NEVER;
 
@@ -89,7 +88,7 @@ static uint64_t next_deadline(const struct world *world, uint64_t after_us)
 
 void world_check_deadlines(struct world *world)
 {
-	uint64_t next_us = next_deadline(world, world->now_us);
+	uint64_t next_us = world_next_deadline(world, world->now_us);
 
 	world_check_answers(world, world->now_us);
 	while (next_us != ORACLE_NEVER) {
@@ -98,7 +97,7 @@ void world_check_deadlines(struct world *world)
 		world_check_answers(world, next_us);
 		world_check_answers(world, next_us + 1);
 		world->now_us = next_us + 1;
-		next_us = next_deadline(world, next_us);
+		next_us = world_next_deadline(world, next_us);
 	}
 }
 

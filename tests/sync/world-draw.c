@@ -117,7 +117,7 @@ static void say_end(struct world *world, uint32_t agent)
 {
 	static const unsigned int shares[] = {0, 30, 50, 50, 100};
 	uint64_t count = world->oracle.agents[agent].maps;
-	bool may_count = world->always_count || world_draw(world, 8);
+	bool may_count = world->is_apart || world_draw(world, 8);
 
 	if (world_draw(world, 8) == 0)
 		count += 1 - 2 * world_draw(world, 2);
@@ -128,9 +128,11 @@ static void say_refresh_all(struct world *world, uint32_t agent)
 {
 	uint64_t count =
 	    oracle_count_stated(&world->oracle, agent, world->now_us);
-	bool may_count = world->always_count || world_draw(world, 8);
+	bool may_count = world->is_apart || world_draw(world, 8);
 	uint64_t as_of_us = world->now_us;
 
+	if (world->is_apart && world_is_busy(world, agent))
+		return;
 	if (world_draw(world, 8) == 0)
 		count += 1 - 2 * world_draw(world, 2);
 	if (world_draw(world, 3) == 0)
@@ -183,10 +185,13 @@ void world_round(struct world *world)
 		if (world->oracle.agents[agent].name)
 			say_something(world, agent);
 	}
-	if (world_draw(world, 10) == 0)
+	if (world_draw(world, 10) == 0) {
 		world_abort(world);
-	else
-		world_commit(world);
+		return;
+	}
+	if (world->is_apart)
+		world_mark(world);
+	world_commit(world);
 }
 
 static void pass_time(struct world *world)
@@ -217,12 +222,12 @@ void world_step(struct world *world)
 	uint64_t what = world_draw(world, 400);
 
 	pass_time(world);
-	if (what < 2 && !world->always_count)
+	if (what < 2 && !world->is_apart)
 		world_restart(world, world_draw(world, 2) != 0,
 			      world_draw(world, 100) * SECOND,
 			      (int64_t)(world_draw(world, 3) * HOUR) -
 				  (int64_t)HOUR);
-	else if (what == 2)
+	else if (what == 2 && !world->is_apart)
 		world_reload(world);
 	else if (what < 8)
 		world_accept(

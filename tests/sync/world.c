@@ -259,7 +259,15 @@ static void put_row(struct world *world, uint32_t agent)
 	row = *ur_store_get_agent_by_id(world->store, agent);
 	row.session_id = world->oracle.agents[agent].session_id;
 	row.durable = ++world->serials[agent];
+	if (world->is_apart)
+		row.offset_error_us = world->rounds;
 	failed(world, "put agent", ur_store_put_agent(world->store, &row));
+}
+
+void world_mark(struct world *world)
+{
+	world->rounds++;
+	put_row(world, 1);
 }
 
 void world_session(struct world *world, uint32_t agent, uint64_t session_id)
@@ -314,8 +322,9 @@ enum ur_ending world_end(struct world *world, uint32_t agent, uint64_t count,
  * The library keeps the times of REFRESH ALL of a few epochs that have claims,
  * and may refuse (RESYNC 5) one more; dead claims count until collected.
  */
-static bool is_busy(const struct oracle_agent *it)
+bool world_is_busy(const struct world *world, uint32_t agent)
 {
+	const struct oracle_agent *it = &world->oracle.agents[agent];
 	size_t older = 0;
 
 	for (size_t i = 0; i < ORACLE_ADDRESSES; i++) {
@@ -349,7 +358,7 @@ bool world_refresh_all(struct world *world, uint32_t agent, uint64_t as_of_us,
 	if (failed(world, "refresh all", rc))
 		return false;
 	if (!is_taken && world->store &&
-	    (!may_count || is_busy(&world->oracle.agents[agent])))
+	    (!may_count || world_is_busy(world, agent)))
 		count = UINT64_MAX;
 	expected = oracle_refresh_all(&world->oracle, agent, as_of_us, count,
 				      world->now_us);

@@ -51,7 +51,8 @@ struct world {
 	struct world_shown shown[ORACLE_ADDRESSES];
 	uint32_t floors[ORACLE_AGENTS];
 	struct world_line lines[ORACLE_AGENTS][WORLD_LINES];
-	bool always_count; /* and keep what is drawn free of the store */
+	bool is_apart;	 /* what is done must not depend on the store */
+	uint64_t rounds; /* then marked in the row of agent 1 */
 	bool trace;
 	uint64_t operations, endings[4], taken;
 	char difference[240];
@@ -93,8 +94,12 @@ void world_session(struct world *world, uint32_t agent, uint64_t session_id);
 void world_snapshot(struct world *world, uint32_t agent);
 enum ur_ending world_end(struct world *world, uint32_t agent, uint64_t count,
 			 unsigned int keep_percent, bool may_count);
+/* The library may refuse (RESYNC 5) a REFRESH ALL of one more epoch. */
+bool world_is_busy(const struct world *world, uint32_t agent);
 bool world_refresh_all(struct world *world, uint32_t agent, uint64_t as_of_us,
 		       uint64_t count, bool may_count);
+/* As the last of a round: says in the store which one it is. */
+void world_mark(struct world *world);
 void world_commit(struct world *world);
 void world_abort(struct world *world);
 
@@ -113,6 +118,8 @@ void world_check_answers(struct world *world, uint64_t at_us);
  * for that of a store does not go back.
  */
 void world_check_deadlines(struct world *world);
+/* The first end of a life after a time; ORACLE_NEVER: none. */
+uint64_t world_next_deadline(const struct world *world, uint64_t after_us);
 /* What the listed changes show is right, but for what still is collected. */
 void world_check_shown(struct world *world);
 /* The rows of agents; after world_collect_all() the counts in them, too. */
