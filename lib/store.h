@@ -210,10 +210,10 @@ struct ur_change {
 int ur_store_next_change(struct ur_store *store, struct ur_change *ret_change);
 
 /*
- * Contended addresses whose answer has ended: lists the runner-up. Call it
- * every second.
+ * Looks at up to max contended addresses whose answer may have ended, and lists
+ * who answers now. Call it every second. 1 if more wait, 0, or an error.
  */
-int ur_store_settle(struct ur_store *store, uint64_t now_us);
+int ur_store_settle(struct ur_store *store, size_t max, uint64_t now_us);
 
 /*
  * Calls back with the answer of every address that has one. Epochs that fall

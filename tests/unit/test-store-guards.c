@@ -108,7 +108,7 @@ static int be_child(void)
 	wrong += ur_store_begin(store) != UIDRECV_E_FORKED;
 	wrong += ur_store_apply(store, 1, 1, &map, START) != UIDRECV_E_FORKED;
 	wrong += ur_store_commit(store, START, START) != UIDRECV_E_FORKED;
-	wrong += ur_store_settle(store, START) != UIDRECV_E_FORKED;
+	wrong += ur_store_settle(store, 1000, START) != UIDRECV_E_FORKED;
 	wrong += ur_store_tick(store, START, START) != UIDRECV_E_FORKED;
 	wrong += ur_store_collect(store, 1, START, START) != UIDRECV_E_FORKED;
 	wrong +=
