@@ -303,8 +303,11 @@ static struct action shifted(const struct action *action, uint64_t shift_us)
 static void settle(struct frames *frames)
 {
 	struct world *world = &frames->world;
+	int rc;
 
-	fail(frames, "settle", ur_store_settle(world->store, world->now_us));
+	while ((rc = ur_store_settle(world->store, 2, world->now_us)) == 1)
+		continue;
+	fail(frames, "settle", rc);
 	fail(frames, "publish",
 	     ur_round_publish(&frames->round, world->now_us));
 }

@@ -224,9 +224,9 @@ Test(sync_guards, runner_up_is_listed_when_a_life_ends)
 	map(3, ip, "ada", 1, 100, 1);
 	map(1, ip, "bob", 1, 3600, 1);
 	listed();
-	cr_assert_eq(ur_store_settle(box.store, START + 100 * SECOND), 0);
+	cr_assert_eq(ur_store_settle(box.store, 100, START + 100 * SECOND), 0);
 	cr_expect_null(listed());
-	cr_assert_eq(ur_store_settle(box.store, START + 101 * SECOND), 0);
+	cr_assert_eq(ur_store_settle(box.store, 100, START + 101 * SECOND), 0);
 	cr_expect_str_eq(listed(), "bob");
 }
 
@@ -241,7 +241,7 @@ Test(sync_guards, runner_up_is_listed_after_a_drop)
 	cr_assert_geq(ur_store_collect(box.store, 100, START + 3 * SECOND,
 				       START + 3 * SECOND),
 		      0);
-	cr_assert_eq(ur_store_settle(box.store, START + 3 * SECOND), 0);
+	cr_assert_eq(ur_store_settle(box.store, 100, START + 3 * SECOND), 0);
 	cr_expect_str_eq(listed(), "bob");
 }
 
@@ -252,9 +252,9 @@ Test(sync_guards, runner_up_waits_for_what_was_renewed)
 	map(1, ip, "bob", 1, 3600, 1);
 	listed();
 	cr_assert_eq(refresh_all(3, 90, 1, 90), true);
-	cr_assert_eq(ur_store_settle(box.store, START + 150 * SECOND), 0);
+	cr_assert_eq(ur_store_settle(box.store, 100, START + 150 * SECOND), 0);
 	cr_expect_str_eq(who(ip, 150), "ada");
-	cr_assert_eq(ur_store_settle(box.store, START + 190 * SECOND), 0);
+	cr_assert_eq(ur_store_settle(box.store, 100, START + 190 * SECOND), 0);
 	cr_expect_str_eq(listed(), "bob");
 }
 

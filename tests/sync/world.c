@@ -459,9 +459,14 @@ void world_collect(struct world *world, size_t rows)
 
 void world_settle(struct world *world, uint64_t at_us)
 {
+	int rc;
+
 	if (!world->store)
 		return;
-	failed(world, "settle", ur_store_settle(world->store, at_us));
+	/* A slice at a time, as a receiver does. */
+	while ((rc = ur_store_settle(world->store, 2, at_us)) == 1)
+		continue;
+	failed(world, "settle", rc);
 	take_changes(world);
 }
 
