@@ -111,12 +111,12 @@ static void need(const struct receiver *receiver, int error)
 }
 
 static int queue(struct receiver *receiver, const struct uidrecv_record *record,
-		 uint64_t line)
+		 uint64_t line, bool is_refresh)
 {
 	struct line_origin origin = {
 	    .line = line,
 	    .address = record->address,
-	    .is_refresh = record->op == UIDRECV_OP_REFRESH,
+	    .is_refresh = is_refresh,
 	};
 	int error = uidrecv_agent_queue(receiver->agent, record, NULL);
 
@@ -142,21 +142,20 @@ int receiver_say(struct receiver *receiver, const struct uidrecv_record *record,
 		 uint64_t line)
 {
 	struct uidrecv_record copy;
-	const struct said_mapping *mapping;
+	const struct said_mapping *refreshed = NULL;
 	int error;
 
 	if (receiver->state == RECEIVER_BEHIND ||
 	    receiver->state == RECEIVER_DONE)
 		return 0;
-	if (receiver->has_short_lives && record->op == UIDRECV_OP_REFRESH &&
-	    !record->lifetime_s) {
-		mapping = said_find(receiver->said, &record->address,
-				    now_us(receiver));
+	if (receiver->said && record->op == UIDRECV_OP_REFRESH)
+		refreshed = said_find(receiver->said, record, now_us(receiver));
+	if (refreshed && receiver->has_short_lives && !record->lifetime_s) {
 		copy = *record;
-		copy.lifetime_s = mapping ? mapping->lifetime_s : 0;
+		copy.lifetime_s = refreshed->lifetime_s;
 		record = &copy;
 	}
-	error = queue(receiver, record, line);
+	error = queue(receiver, record, line, refreshed != NULL);
 	/* Its refusal is told by the next dispatch. */
 	return error == UIDRECV_E_REFUSED ? 0 : error;
 }
@@ -281,7 +280,7 @@ void receiver_walk(struct receiver *receiver)
 			return;
 		}
 		make_record(receiver, mapping, &record);
-		if (queue(receiver, &record, mapping->line) < 0)
+		if (queue(receiver, &record, mapping->line, false) < 0)
 			return;
 		receiver->walked_ticket = receiver->ring.next - 1;
 	}
@@ -291,9 +290,11 @@ void receiver_finish(struct receiver *receiver)
 {
 	struct uidrecv_agent_counters counters;
 
-	if (receiver->state != RECEIVER_UP)
+	if (receiver->state != RECEIVER_UP || receiver->is_finishing)
 		return;
 	counters = counters_of(receiver);
-	if (counters.acked_serial == counters.last_serial)
-		uidrecv_agent_finish(receiver->agent);
+	if (counters.acked_serial != counters.last_serial)
+		return;
+	receiver->is_finishing = true;
+	uidrecv_agent_finish(receiver->agent);
 }

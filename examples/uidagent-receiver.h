@@ -15,7 +15,7 @@ struct line_ring {
 	struct line_origin {
 		uint64_t line;
 		struct uidrecv_address address;
-		bool is_refresh;
+		bool is_refresh; /* of what was said */
 	} * origins;
 	size_t capacity; /* a power of two */
 	uint64_t first;	 /* the oldest outstanding ticket */
@@ -41,7 +41,8 @@ struct receiver {
 	struct line_ring ring;
 	enum receiver_state state;
 	bool is_in_snapshot; /* that of the input */
-	bool must_refresh;   /* when it has been told all */
+	bool is_finishing;
+	bool must_refresh; /* when it has been told all */
 	/* The lifetimes it knows are shorter than those that were said. */
 	bool has_short_lives;
 	uint64_t walked_ticket; /* the last one */

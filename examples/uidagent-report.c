@@ -74,7 +74,7 @@ static void answer_resync(struct receiver *receiver,
 	printf("%sresync %s %s\n", receiver->label,
 	       uidrecv_resync_name(event->code), event->text);
 	if (receiver->said != NULL && receiver->said->has_spoken &&
-	    receiver->state == RECEIVER_UP)
+	    receiver->state == RECEIVER_UP && !receiver->is_finishing)
 		receiver_start_walk(receiver, RECEIVER_WALKING);
 }
 

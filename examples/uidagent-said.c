@@ -81,13 +81,6 @@ static struct said_mapping *find(struct said *said,
 	return mapping;
 }
 
-const struct said_mapping *said_find(struct said *said,
-				     const struct uidrecv_address *address,
-				     uint64_t now_us)
-{
-	return find(said, address, now_us);
-}
-
 static void put(struct said *said, struct said_mapping *mapping)
 {
 	struct said_mapping **bucket =
@@ -151,6 +144,18 @@ static bool has_user(const struct said_mapping *mapping,
 {
 	return mapping->user_size == record->user_size &&
 	       memcmp(mapping->user, record->user, record->user_size) == 0;
+}
+
+const struct said_mapping *said_find(struct said *said,
+				     const struct uidrecv_record *record,
+				     uint64_t now_us)
+{
+	const struct said_mapping *mapping =
+	    find(said, &record->address, now_us);
+
+	if (mapping && record->user_size && !has_user(mapping, record))
+		return NULL;
+	return mapping;
 }
 
 static void note_map(struct said *said, const struct uidrecv_record *record,
@@ -284,10 +289,10 @@ uint64_t said_count(struct said *said, uint64_t now_us, unsigned int receiver)
 {
 	uint64_t count = 0;
 
+	drop_dead(said, now_us);
 	for (const struct said_mapping *mapping = said->first; mapping;
 	     mapping = mapping->next)
-		count += mapping->deadline_us > now_us &&
-			 !is_refused(mapping, receiver);
+		count += !is_refused(mapping, receiver);
 	return count;
 }
 

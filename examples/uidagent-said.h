@@ -64,9 +64,9 @@ void said_rewind(struct said *said, unsigned int receiver);
 const struct said_mapping *said_next(struct said *said, uint64_t now_us,
 				     unsigned int receiver);
 
-/* NULL: not said, or its life is over. */
+/* NULL: not said, or its life is over, or the record is of another user. */
 const struct said_mapping *said_find(struct said *said,
-				     const struct uidrecv_address *address,
+				     const struct uidrecv_record *record,
 				     uint64_t now_us);
 void said_free(struct said *said);
 

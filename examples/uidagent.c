@@ -56,7 +56,8 @@ static void refuse_line(struct program *program, const char *error)
 static bool is_behind(const struct program *program, size_t which)
 {
 	for (size_t i = 0; i < program->count; i++)
-		if (i != which && receiver_has_room(&program->receivers[i]))
+		if (i != which && program->receivers[i].state == RECEIVER_UP &&
+		    receiver_has_room(&program->receivers[i]))
 			return !program->input.load;
 	return false;
 }

@@ -96,12 +96,14 @@ class Lines(AgentTest):
         self.ends(['map 10.0.0.1 a', 'map 10.0.0.2 b', 'map 10.0.0.3 c',
                    ' snapshot ', 'map 10.0.0.2 b', 'refresh 10.0.0.1',
                    'map 10.0.0.4 d', 'withdraw 10.0.0.4', 'end\r',
-                   'map 10.0.0.5 e'], 0)
+                   'map 10.0.0.5 e', 'refresh-all'], 0)
         self.assertEqual(self.stage.everybody(), {
             '10.0.0.1': 'a', '10.0.0.2': 'b', '10.0.0.5': 'e'})
         counters = self.counters()
         self.assertEqual(counters['snapshots'], 1)
         self.assertEqual(counters['snapshots_refused'], 0)
+        # It knows what is left, too.
+        self.assertEqual(counters['refresh_alls'], 1)
 
     def test_acks_have_a_serial_for_each(self):
         agent = self.agent()
@@ -176,13 +178,17 @@ class Lines(AgentTest):
 
     def test_refresh_all_renews(self):
         agent = self.agent()
-        agent.say('snapshot', 'map 10.0.0.1 a lifetime_s=4', 'end')
-        for _ in range(6):
-            time.sleep(1)
+        agent.say('snapshot', 'map 10.0.0.1 a lifetime_s=9000',
+                  'map 10.0.0.2 b lifetime_s=60', 'end')
+        agent.wait_acked(3)
+        for n in range(1, 4):
+            time.sleep(2)
+            self.assertLess(self.expiry_s('10.0.0.1'), 8999)
             agent.say('refresh-all')
-        agent.wait_acked(9)
-        self.assertEqual(self.stage.everybody(), {'10.0.0.1': 'a'})
-        self.assertEqual(self.counters()['refresh_alls'], 6)
+            agent.wait_acked(3 + n)
+            self.assertGreater(self.expiry_s('10.0.0.1'), 8980)
+        self.assertEqual(len(self.stage.everybody()), 2)
+        self.assertEqual(self.counters()['refresh_alls'], 3)
         self.assertEqual(agent.end(), 0)
 
     def expiry_s(self, address):
@@ -213,6 +219,29 @@ class Lines(AgentTest):
                          {'10.0.0.1': 'a', '10.0.0.2': 'b'})
         self.assertGreater(self.expiry_s('10.0.0.1'), 980)
         self.assertGreaterEqual(self.counters()['change'], change)
+
+    def test_what_is_said_again_is_what_holds(self):
+        """Told as a new epoch, where an older event would replace a newer."""
+        lines = ['map 10.0.0.1 a token=1', 'map 10.0.0.1 late age_ms=60000',
+                 'map 10.0.0.2 b', 'refresh 10.0.0.2 other',
+                 'map 10.0.0.3 c age_ms=5000', 'logout 10.0.0.3 age_ms=6000',
+                 'map 10.0.0.4 d age_ms=5000', 'logout 10.0.0.4 age_ms=4000',
+                 'logout 10.0.0.1 token=2']
+        agent = self.agent()
+        agent.say(*lines)
+        agent.need('^rejected 4 NOT-FOUND')
+        before = self.stage.everybody()
+        self.assertEqual(before, {'10.0.0.1': 'a', '10.0.0.2': 'b',
+                                  '10.0.0.3': 'c'})
+        agent.say('refresh-all')
+        self.until('the answer', lambda: self.counters()['snapshots'] == 1)
+        self.assertEqual(self.stage.everybody(), before)
+        # It is the same login, so its own logout still ends it.
+        agent.say('logout 10.0.0.1 token=1', 'refresh-all')
+        self.until('the refresh', lambda: self.counters()['refresh_alls'] == 1)
+        self.assertEqual(agent.end(), 1)
+        del before['10.0.0.1']
+        self.assertEqual(self.stage.everybody(), before)
 
     def want(self):
         """Makes the receiver want a snapshot of the agent."""
@@ -336,8 +365,6 @@ class Several(AgentTest):
                      if line.startswith(site.address + ' ')]
             self.assertIn(f'{site.address} rejected 3 ADDRESS-NOT-ALLOWED',
                           ' '.join(lines))
-            # The count comes too early: it is told of its refusal later.
-            self.assertEqual(lines[-1].split()[1], 'acked')
         self.assertEqual({line.split()[0] for line in agent.out.lines},
                          {self.first.address, self.second.address})
 
@@ -395,6 +422,25 @@ class Several(AgentTest):
         self.assertEqual(agent.end(), 0)
         self.assertEqual(self.second.users(), self.first.users())
 
+    def test_lines_while_one_is_told_all(self):
+        agent = self.start(self.first, self.second, more=('--queue', '8'))
+        steps = self.overflow(agent)
+        next(steps)
+        self.second.receiver.kill()
+        next(steps)
+        self.second.start()
+        agent.need(f'^{self.second.address} acked ',
+                   start=len(agent.out.lines))
+        agent.say(*(f'withdraw 10.1.{n // 250}.{n % 250}'
+                    for n in range(1200)))
+        for site in self.first, self.second:
+            self.until('what is left', lambda: len(site.users()) == 1803)
+        agent.say('refresh-all')
+        self.until('the refresh',
+                   lambda: self.second.counters()['refresh_alls'] == 1)
+        self.assertEqual(self.second.counters()['resyncs'], 0)
+        self.assertEqual(agent.end(), 0)
+
     def test_one_that_was_never_there_is_waited_for(self):
         self.second.receiver.kill()
         agent = self.start(self.first, self.second, more=('--queue', '8'))
@@ -441,6 +487,21 @@ class Several(AgentTest):
             counters = site.counters()
             self.assertEqual((counters['refresh_alls'], counters['resyncs']),
                              (1, 0))
+
+    def test_what_one_refuses_is_not_said_to_it_again(self):
+        self.second.receiver.kill()
+        self.stage.agents.write_text('agent.example 10.0.0.0/16\n')
+        self.second.start()
+        agent = self.start(self.first, self.second)
+        agent.say('map 10.0.0.1 a', 'map 10.1.0.1 b')
+        agent.need(f'^{self.second.address} rejected 2 ')
+        agent.say('refresh-all')
+        for site in self.first, self.second:
+            self.until('the answer', lambda: site.counters()['snapshots'] == 1)
+        self.assertEqual(agent.end(), 1)
+        self.assertEqual(len(self.first.users()), 2)
+        self.assertEqual(len([line for line in agent.out.lines
+                              if ' rejected ' in line]), 1)
 
     def test_one_that_refuses_for_good(self):
         self.second.receiver.kill()
