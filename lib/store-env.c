@@ -263,8 +263,8 @@ int ur_store_env_reopen(struct ur_store *store)
 
 	ur_store_env_close(store);
 	rc = ur_store_env_open(store);
-	if (rc == 0 && store->txnid != txnid)
-		store->is_in_doubt = true;
+	if (store->txnid != txnid)
+		store->has_lost_changes = true;
 	return rc;
 }
 

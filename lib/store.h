@@ -210,6 +210,12 @@ struct ur_change {
 int ur_store_next_change(struct ur_store *store, struct ur_change *ret_change);
 
 /*
+ * Was a commit that failed found done after all? What it changed is not listed:
+ * only ur_store_scan() tells of it, and then no longer.
+ */
+bool ur_store_has_lost_changes(const struct ur_store *store);
+
+/*
  * Looks at up to max contended addresses whose answer may have ended, and lists
  * who answers now. Call it every second. 1 if more wait, 0, or an error.
  */
