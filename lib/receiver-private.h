@@ -42,6 +42,7 @@ struct uidrecv_receiver {
 	bool is_blocked;   /* a round failed: nothing is read */
 	bool retry_is_due; /* of that round */
 	bool has_paused;   /* connections wait for the round */
+	bool is_settling;  /* more runners-up wait for the next dispatch */
 	_Atomic bool stop_asked;
 	bool is_stopping;
 	uint64_t stop_at_us;
@@ -111,6 +112,9 @@ void ur_receiver_ask(struct uidrecv_receiver *receiver, struct ur_peer *peer);
 
 /* The same for all agents, and sends it at once. */
 void ur_receiver_ask_all(struct uidrecv_receiver *receiver);
+
+/* Lets runners-up take over, a slice of them. */
+void ur_receiver_settle(struct uidrecv_receiver *receiver);
 
 /* Goes on with taking away what snapshots dropped. */
 void ur_receiver_sweep(struct uidrecv_receiver *receiver);

@@ -10,8 +10,8 @@
 /* An agent is asked for a snapshot at most once in this time. */
 #define ASK_US UINT64_C(60000000)
 
-/* Addresses that are swept in a dispatch. */
-#define SWEEP_ROWS 8192
+/* Addresses that a dispatch looks at, beside what agents send. */
+#define SLICE_ROWS 8192
 
 void ur_receiver_ask(struct uidrecv_receiver *receiver, struct ur_peer *peer)
 {
@@ -83,14 +83,33 @@ void ur_receiver_snapshot_completed(struct uidrecv_receiver *receiver,
 		receiver->stats.refresh_alls++;
 }
 
+static bool can_publish(const struct uidrecv_receiver *receiver)
+{
+	return receiver->table && !receiver->round.publish_failed;
+}
+
+/* This needs no disk, so it goes on while nothing can be stored. */
+void ur_receiver_settle(struct uidrecv_receiver *receiver)
+{
+	receiver->is_settling = false;
+	if (!can_publish(receiver))
+		return;
+	receiver->is_settling =
+	    ur_store_settle(receiver->store, SLICE_ROWS,
+			    ur_receiver_store_now_us(receiver)) == 1;
+	ur_receiver_publish_changes(receiver);
+	if (receiver->is_settling)
+		ur_loop_wake(&receiver->loop);
+}
+
 void ur_receiver_sweep(struct uidrecv_receiver *receiver)
 {
 	int ret;
 
 	if (!ur_store_is_sweeping(receiver->store) || receiver->is_blocked ||
-	    !receiver->table || receiver->round.publish_failed)
+	    !can_publish(receiver))
 		return;
-	ret = ur_store_collect(receiver->store, SWEEP_ROWS,
+	ret = ur_store_collect(receiver->store, SLICE_ROWS,
 			       ur_receiver_store_now_us(receiver),
 			       ur_clock_wall_us());
 	/* If it fails, the housekeeping of the next second goes on with it. */
@@ -141,7 +160,7 @@ int uidrecv_receiver_accept_drops(struct uidrecv_receiver *receiver,
 		ret = accept_drops(receiver, &receiver->peers[i]);
 		count += ret > 0;
 	}
-	if (receiver->table && !receiver->round.publish_failed)
+	if (can_publish(receiver))
 		ur_receiver_publish_changes(receiver);
 	ur_loop_wake(&receiver->loop);
 	return ret < 0 ? ret : count;

@@ -192,9 +192,7 @@ static void keep_house(struct uidrecv_receiver *receiver)
 	/* Without a list, or after a failure, it will be made of the store. */
 	if (!receiver->table || receiver->round.publish_failed)
 		return;
-	/* Runners-up need no disk. */
-	(void)ur_store_settle(receiver->store, now_us);
-	ur_receiver_publish_changes(receiver);
+	ur_receiver_settle(receiver);
 	ur_receiver_ask_all(receiver);
 }
 
@@ -259,6 +257,8 @@ int uidrecv_receiver_dispatch(struct uidrecv_receiver *receiver)
 	ur_loop_poll(&receiver->loop);
 	if (!receiver->is_blocked || receiver->retry_is_due)
 		(void)ur_receiver_run_round(receiver);
+	if (receiver->is_settling)
+		ur_receiver_settle(receiver);
 	ur_receiver_sweep(receiver);
 	if (receiver->has_paused && !receiver->is_blocked)
 		ur_receiver_resume_all(receiver);

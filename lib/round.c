@@ -45,7 +45,8 @@ int ur_round_submit(struct ur_round *round, const struct ur_batch *batch,
 	*copy = *batch;
 	copy->next = NULL;
 	copy->body_size = body_size;
-	memcpy(copy->body, body, body_size);
+	if (body_size > 0)
+		memcpy(copy->body, body, body_size);
 	*round->last = copy;
 	round->last = &copy->next;
 	round->batches++;

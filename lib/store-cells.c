@@ -306,13 +306,13 @@ static int apply(struct ur_store *store, struct ur_store_agent *agent,
 	uint32_t epoch = ur_store_agent_now(agent)->epochs.current;
 	const struct ur_claim *former;
 	struct ur_claim essence;
-	bool had, had_answer, changed, added;
+	bool had, had_claims, changed, added;
 	ssize_t went;
 	int rc = ur_store_cell_get(store, store->txn, statement->address, cell);
 
 	if (rc < 0)
 		return rc;
-	had_answer = ur_answer(cell, &store->ranks, now_us) != NULL;
+	had_claims = cell->claims_count > 0;
 	former = ur_cell_find(cell, agent->row.id);
 	had = former != NULL;
 	if (had)
@@ -330,8 +330,8 @@ static int apply(struct ur_store *store, struct ur_store_agent *agent,
 	rc = ur_store_cell_put(store, statement->address, cell);
 	if (rc < 0)
 		return rc;
-	if (!had_answer && !store->is_in_doubt &&
-	    !ur_answer(cell, &store->ranks, now_us))
+	/* Also if it is dead: a REFRESH ALL must not find it in the table. */
+	if (!had_claims && !store->is_in_doubt && cell->claims_count == 0)
 		return 0;
 	return ur_store_changes_add(store, statement->address, cell, now_us);
 }

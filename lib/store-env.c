@@ -11,7 +11,7 @@
 #include "bytes.h"
 #include "cell.h"
 
-#define SCHEMA 1
+#define SCHEMA 2
 #define META_MAGIC "uidrecv\n"
 #define META_SIZE (8 + 4 + 4 + 16 + 5 * 8 + 4 + 4)
 #define DBS_MAX 5

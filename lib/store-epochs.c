@@ -101,6 +101,9 @@ int ur_store_count_living(struct ur_store *store, struct ur_store_agent *agent,
 			ur_cell_remove(&store->scanned, claim);
 			ur_store_walk_pause(&walk);
 			rc = ur_store_cell_put(store, address, &store->scanned);
+			if (rc == 0)
+				rc = ur_store_changes_add(
+				    store, address, &store->scanned, now_us);
 		}
 		if (rc < 0)
 			break;

@@ -161,7 +161,7 @@ int ur_store_scan(struct ur_store *store, uint64_t now_us,
 	return rc;
 }
 
-int ur_store_settle(struct ur_store *store, uint64_t now_us)
+int ur_store_settle(struct ur_store *store, size_t max, uint64_t now_us)
 {
 	struct uidrecv_address address;
 	MDB_txn *txn;
@@ -173,7 +173,7 @@ int ur_store_settle(struct ur_store *store, uint64_t now_us)
 	rc = ur_store_read_begin(store, &txn);
 	if (rc < 0)
 		return rc;
-	while (rc == 0 && ur_watch_get_due(&store->watch, now_us, &address)) {
+	while (max-- > 0 && ur_watch_get_due(&store->watch, now_us, &address)) {
 		const struct ur_store_changes *changes = &store->changes;
 
 		rc = ur_store_cell_get(store, txn, address, &store->scanned);
@@ -188,7 +188,9 @@ int ur_store_settle(struct ur_store *store, uint64_t now_us)
 		ur_store_changes_commit(&store->changes);
 	}
 	mdb_txn_abort(txn);
-	return rc;
+	if (rc < 0)
+		return rc;
+	return ur_watch_get_due(&store->watch, now_us, &address);
 }
 
 struct restriction {

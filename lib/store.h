@@ -210,10 +210,10 @@ struct ur_change {
 int ur_store_next_change(struct ur_store *store, struct ur_change *ret_change);
 
 /*
- * Contended addresses whose answer has ended: lists the runner-up. Call it
- * every second.
+ * Looks at up to max contended addresses whose answer may have ended, and lists
+ * who answers now. Call it every second. 1 if more wait, 0, or an error.
  */
-int ur_store_settle(struct ur_store *store, uint64_t now_us);
+int ur_store_settle(struct ur_store *store, size_t max, uint64_t now_us);
 
 /*
  * Calls back with the answer of every address that has one. Epochs that fall
@@ -225,8 +225,8 @@ int ur_store_scan(struct ur_store *store, uint64_t now_us,
 
 /*
  * Collects the dead of up to max_rows addresses, from where the last call
- * ended, in a round of its own, and lists who answers where a snapshot dropped
- * a claim. Returns how many claims and markers went.
+ * ended, in a round of its own, and lists who answers where a claim went.
+ * Returns how many claims and markers went.
  */
 int ur_store_collect(struct ur_store *store, size_t max_rows, uint64_t now_us,
 		     uint64_t wall_us);

@@ -145,6 +145,8 @@ class CommandLine(harness.StageTest):
         self.refused(good + ['--batch', '0'], '--batch', '1024')
         self.refused(good + ['--batch', '1025'], '--batch', '1024')
         self.refused(good + ['--load', 'many'], '--load', 'many')
+        self.refused(good + ['--queue', '0'], '--queue', '0')
+        self.refused(good + ['--connect', 'h:1'] * 16, '16')
         self.refused(good + ['more'], 'more')
         for option in '--cert', '--key', '--ca':
             arguments = list(good)
@@ -207,7 +209,7 @@ class Lookups(harness.StageTest):
         bad = self.stage.dir / 'bad'
         place = VERSION_OF_TABLE
         version = struct.unpack_from('=I', data, place)[0]
-        self.assertEqual(version, 1)
+        self.assertEqual(version, 2)
         struct.pack_into('=I', data, place, version + 1)
         bad.write_bytes(data)
         bad.chmod(0o640)

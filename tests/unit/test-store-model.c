@@ -397,7 +397,7 @@ static void run_model(uint64_t run, int steps)
 				      0);
 		else
 			round_of(&seed, now_us, offsets_us, epochs);
-		cr_assert_eq(ur_store_settle(box.store, now_us), 0);
+		cr_assert_eq(ur_store_settle(box.store, 1000, now_us), 0);
 		take_changes();
 		check_shown(now_us, run);
 	}

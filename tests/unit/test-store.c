@@ -294,12 +294,32 @@ Test(store, a_runner_up_takes_over)
 	check_change("top");
 	box_tell(&box, say(UIDRECV_OP_MAP, "low", 1, 1, 30), 1, 1);
 	check_change("top");
-	cr_assert_eq(ur_store_settle(box.store, START + 11 * SECOND - 1), 0);
+	cr_assert_eq(ur_store_settle(box.store, 1000, START + 11 * SECOND - 1),
+		     0);
 	check_no_change();
-	cr_assert_eq(ur_store_settle(box.store, START + 11 * SECOND), 0);
+	cr_assert_eq(ur_store_settle(box.store, 1000, START + 11 * SECOND), 0);
 	check_change("low");
 	check_no_change();
-	cr_assert_eq(ur_store_settle(box.store, START + 50 * SECOND), 0);
+	cr_assert_eq(ur_store_settle(box.store, 1000, START + 50 * SECOND), 0);
+	check_no_change();
+}
+
+Test(store, many_runners_up_take_over_in_slices)
+{
+	for (uint32_t i = 0; i < 3; i++) {
+		box_tell(&box, at(say(UIDRECV_OP_MAP, "top", 1, 1, 10), i), 4,
+			 1);
+		box_tell(&box, at(say(UIDRECV_OP_MAP, "low", 1, 1, 30), i), 1,
+			 1);
+		check_change("top");
+		check_change("top");
+	}
+	cr_assert_eq(ur_store_settle(box.store, 2, START + 12 * SECOND), 1);
+	check_change("low");
+	check_change("low");
+	check_no_change();
+	cr_assert_eq(ur_store_settle(box.store, 2, START + 12 * SECOND), 0);
+	check_change("low");
 	check_no_change();
 }
 
@@ -316,7 +336,7 @@ Test(store, a_runner_up_takes_over_after_reopening)
 	cr_assert_eq(stats.contended, 1);
 	cr_assert_eq(stats.addresses, 1);
 	cr_assert_eq(stats.claims, 2);
-	cr_assert_eq(ur_store_settle(box.store, START + 12 * SECOND), 0);
+	cr_assert_eq(ur_store_settle(box.store, 1000, START + 12 * SECOND), 0);
 	check_change("low");
 	ur_store_get_stats(box.store, &stats);
 	cr_assert_eq(stats.contended, 0);
@@ -406,7 +426,7 @@ Test(store, other_work_waits_for_the_round)
 
 	cr_assert_eq(ur_store_begin(box.store), 0);
 	cr_assert_eq(ur_store_begin(box.store), -EBUSY);
-	cr_assert_eq(ur_store_settle(box.store, START), -EBUSY);
+	cr_assert_eq(ur_store_settle(box.store, 1000, START), -EBUSY);
 	cr_assert_eq(ur_store_tick(box.store, START, START), -EBUSY);
 	cr_assert_eq(ur_store_collect(box.store, 1, START, START), -EBUSY);
 	cr_assert_eq(ur_store_add_agent(box.store, "x", 1, START, &row),
