@@ -231,8 +231,8 @@ int ur_store_scan(struct ur_store *store, uint64_t now_us,
 
 /*
  * Collects the dead of up to max_rows addresses, from where the last call
- * ended, in a round of its own, and lists who answers where a snapshot dropped
- * a claim. Returns how many claims and markers went.
+ * ended, in a round of its own, and lists who answers where a claim went.
+ * Returns how many claims and markers went.
  */
 int ur_store_collect(struct ur_store *store, size_t max_rows, uint64_t now_us,
 		     uint64_t wall_us);

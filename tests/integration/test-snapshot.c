@@ -60,6 +60,24 @@ static void say(struct scene *scene, const char *address, const char *user,
 	wire_update(&scene->wire, ++scene->serial, address, user, count);
 }
 
+static void say_for(struct scene *scene, const char *address, const char *user,
+		    uint32_t lifetime_s)
+{
+	struct uidrecv_record record =
+	    live_record(UIDRECV_OP_MAP, address, user);
+	struct ur_update_writer writer;
+	struct ur_buf buf;
+
+	record.lifetime_s = lifetime_s;
+	ur_buf_init(&buf, 4096);
+	ur_update_begin(&writer, &buf, ++scene->serial, ur_clock_wall_us(),
+			false, 0, UR_FRAME_BODY_MIN);
+	cr_assert(ur_update_add(&writer, &record));
+	ur_update_end(&writer);
+	wire_send(&scene->wire, &buf);
+	ur_buf_done(&buf);
+}
+
 static void await_ack(struct scene *scene)
 {
 	do
@@ -356,6 +374,32 @@ Test(snapshot, refresh_all_renews_what_the_snapshot_said)
 	cr_expect_geq(life_of(&scene, "10.0.0.1"), life_ms + 200);
 	cr_expect_leq(life_of(&scene, "10.0.0.9"), life_ms);
 	begin_session(&scene, SESSION_A);
+	end_scene(&scene);
+}
+
+/* Neither what is swept already nor what is not. */
+Test(snapshot, refresh_all_revives_nothing)
+{
+	struct scene scene;
+
+	begin_scene(&scene);
+	send_begin(&scene);
+	say(&scene, "10.0.0.1", "alice", 1);
+	say_for(&scene, "10.0.0.2", "bob", 1);
+	say_for(&scene, "10.0.0.3", "carol", 3);
+	send_end(&scene, 3);
+	await_ack(&scene);
+	live_await(&scene.live, live_stats(&scene.live).claims == 2);
+	expect_user(&scene, "10.0.0.2", "");
+	live_await(&scene.live, !*live_user(&scene.live, "10.0.0.3"));
+	/* The table rounds to milliseconds. */
+	live_turns(&scene.live, 3);
+	send_refresh_all(&scene, 1);
+	await_ack(&scene);
+	cr_expect_eq(live_stats(&scene.live).refresh_alls, 1);
+	expect_user(&scene, "10.0.0.1", "alice");
+	expect_user(&scene, "10.0.0.2", "");
+	expect_user(&scene, "10.0.0.3", "");
 	end_scene(&scene);
 }
 
