@@ -135,6 +135,8 @@ void ur_epochs_refuse_end(struct ur_epochs *epochs, uint8_t code)
 
 void ur_epochs_want(struct ur_epochs *epochs, uint8_t code)
 {
+	if (code == UIDRECV_RESYNC_GAP)
+		epochs->is_open = false;
 	epochs->wanted = code;
 }
 

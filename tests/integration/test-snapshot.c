@@ -334,6 +334,27 @@ Test(snapshot, a_gap_in_the_serials_is_asked_about)
 	end_scene(&scene);
 }
 
+/* What was thrown away may have been a WITHDRAW, which no count shows. */
+Test(snapshot, a_gap_within_a_snapshot_spoils_it)
+{
+	struct scene scene;
+
+	begin_scene(&scene);
+	say(&scene, "10.0.0.1", "alice", 1);
+	send_begin(&scene);
+	say(&scene, "10.0.0.2", "bob", 1);
+	await_ack(&scene);
+	wire_free(&scene.wire);
+	scene.serial++;
+	begin_session(&scene, SESSION_A);
+	send_end(&scene, 1);
+	cr_assert(wire_await(&scene.wire, UR_RESYNC, &scene.message));
+	await_ack(&scene);
+	expect_user(&scene, "10.0.0.1", "alice");
+	cr_expect_eq(live_stats(&scene.live).snapshots_refused, 1);
+	end_scene(&scene);
+}
+
 static uint64_t life_of(struct scene *scene, const char *address)
 {
 	struct uidrecv_query query = {.has_port = false};

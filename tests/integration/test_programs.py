@@ -217,7 +217,7 @@ class Lookups(harness.StageTest):
 
 
 VERSION_OF_TABLE = 8  # lib/slot.h: where the header has it
-META_OF_STORE = b'uidrecv\n\0\0\0\1'  # lib/store-env.c: magic and schema
+META_OF_STORE = b'uidrecv\n\0\0\0\2'  # lib/store-env.c: magic and schema
 
 
 class Stores(harness.StageTest):
