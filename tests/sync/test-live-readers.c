@@ -243,5 +243,5 @@ Test(live_readers, P19_large_snapshots)
 /* All of it in the round of its end. */
 Test(live_readers, P19_small_snapshots_in_a_row)
 {
-	read_meanwhile(500, luck_is_long() ? 20000 : 400);
+	read_meanwhile(500, luck_is_long() ? 5000 : 300);
 }
