@@ -172,6 +172,7 @@ class Lines(AgentTest):
         time.sleep(0.2)
         agent.say('refresh-all')
         self.assertEqual(agent.end(), 0)
+        self.assertEqual(self.stage.everybody(), {'10.0.0.1': 'a'})
         counters = self.counters()
         self.assertEqual((counters['refresh_alls'], counters['resyncs']),
                          (1, 0))
