@@ -375,7 +375,12 @@ class Several(AgentTest):
                          {self.first.address, self.second.address})
 
     def test_load(self):
-        agent = self.start(self.first, self.second, more=('--load', '5000'))
+        """Nothing is kept to be said again: the slowest is waited for."""
+        self.second.receiver.signal(signal.SIGSTOP)
+        agent = self.start(self.first, self.second,
+                           more=('--load', '5000', '--queue', '8'))
+        self.until('the first', lambda: self.first.users())
+        self.second.receiver.signal(signal.SIGCONT)
         self.assertEqual(agent.end(), 0)
         self.assertEqual(sorted(line.split()[:3] for line in agent.out.lines),
                          sorted([site.address, 'loaded', '5000']
