@@ -105,9 +105,9 @@ static void report(struct receiver *receiver,
 		answer_resync(receiver, event);
 		break;
 	}
+	/* Something always waits for its ACK: at least SNAPSHOT BEGIN. */
 	if (receiver->state == RECEIVER_BEHIND &&
-	    (event->type == UIDRECV_AGENT_CONNECTED ||
-	     event->type == UIDRECV_AGENT_ACKED))
+	    event->type == UIDRECV_AGENT_ACKED)
 		receiver->state = RECEIVER_WALKING;
 }
 

@@ -172,6 +172,7 @@ class Lines(AgentTest):
         time.sleep(0.2)
         agent.say('refresh-all')
         self.assertEqual(agent.end(), 0)
+        self.assertEqual(self.stage.everybody(), {'10.0.0.1': 'a'})
         counters = self.counters()
         self.assertEqual((counters['refresh_alls'], counters['resyncs']),
                          (1, 0))
@@ -242,6 +243,11 @@ class Lines(AgentTest):
         self.assertEqual(agent.end(), 1)
         del before['10.0.0.1']
         self.assertEqual(self.stage.everybody(), before)
+
+    def test_a_resync_is_answered_at_the_end(self):
+        """The input may be over when the receiver asks."""
+        self.ends(['map 10.0.0.1 a', 'refresh-all'], 0)
+        self.assertEqual(self.counters()['snapshots'], 1)
 
     def want(self):
         """Makes the receiver want a snapshot of the agent."""
@@ -369,7 +375,12 @@ class Several(AgentTest):
                          {self.first.address, self.second.address})
 
     def test_load(self):
-        agent = self.start(self.first, self.second, more=('--load', '5000'))
+        """Nothing is kept to be said again: the slowest is waited for."""
+        self.second.receiver.signal(signal.SIGSTOP)
+        agent = self.start(self.first, self.second,
+                           more=('--load', '5000', '--queue', '8'))
+        self.until('the first', lambda: self.first.users())
+        self.second.receiver.signal(signal.SIGCONT)
         self.assertEqual(agent.end(), 0)
         self.assertEqual(sorted(line.split()[:3] for line in agent.out.lines),
                          sorted([site.address, 'loaded', '5000']
@@ -414,6 +425,8 @@ class Several(AgentTest):
         next(steps)
         self.second.start()
         self.check_mended(agent)
+        # What had waited for it was thrown away: it is in the snapshot.
+        self.assertLess(self.second.counters()['records'], 3103)
         # From then on it gets each line, and knows what it has.
         agent.say('map 10.0.0.5 f', 'refresh-all')
         self.until('refresh',
@@ -440,6 +453,27 @@ class Several(AgentTest):
                    lambda: self.second.counters()['refresh_alls'] == 1)
         self.assertEqual(self.second.counters()['resyncs'], 0)
         self.assertEqual(agent.end(), 0)
+
+    def test_a_snapshot_while_one_is_told_all(self):
+        agent = self.start(self.first, self.second, more=('--queue', '8'))
+        steps = self.overflow(agent)
+        next(steps)
+        self.second.receiver.kill()
+        next(steps)
+        start = len(agent.out.lines)
+        self.second.start()
+        agent.need(f'^{self.second.address} acked ', start=start)
+        agent.say('snapshot')
+        self.flood(agent, 40, 1000)
+        self.until('the first', lambda: agent.out.wait(
+            f'^{self.first.address} acked ', start=start))
+        agent.say('end', 'refresh-all')
+        self.assertEqual(agent.end(), 0)
+        self.assertNotIn('takes no snapshots', ' '.join(agent.err.lines))
+        for site in self.first, self.second:
+            counters = site.counters()
+            self.assertEqual((counters['snapshots_refused'],
+                              counters['resyncs']), (0, 0))
 
     def test_one_that_was_never_there_is_waited_for(self):
         self.second.receiver.kill()
