@@ -48,16 +48,22 @@ class Wall:
         return ['env', ASAN, f'TEST_WALL={self.path}', f'LD_PRELOAD={library}']
 
 
+def with_boot_id(path, boot_id=None):
+    """The prefix of what shall see another boot id, in its namespace."""
+    path.write_text((boot_id or str(uuid.uuid4())) + '\n')
+    return ['unshare', '--mount', 'sh', '-c',
+            f'mount --bind "$0" {BOOT_ID} && exec "$@"', str(path)]
+
+
 class Boot:
     """A boot of the machine for what runs with the prefix: a boot id, and a
     boot clock that is ahead of the machine's by whole seconds."""
     def __init__(self, stage, ahead_s, boot_id=None):
         path = stage.dir / f'boot-{len(stage.processes)}'
-        path.write_text(boot_id or str(uuid.uuid4()) + '\n')
-        hold = f'mount --bind "$0" {BOOT_ID} && echo up && exec sleep infinity'
         self.holder = stage.keep(harness.Process(
-            ['unshare', '--mount', '--time', f'--boottime={ahead_s}', 'sh',
-             '-c', hold, str(path)]))
+            ['unshare', '--time', f'--boottime={ahead_s}',
+             *with_boot_id(path, boot_id), 'sh', '-c',
+             'echo up && exec sleep infinity']))
         if not self.holder.out.wait('^up$'):
             raise unittest.SkipTest('no namespaces of mounts and time: '
                                     f'{self.holder.err.lines}')

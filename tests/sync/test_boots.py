@@ -75,13 +75,16 @@ class Boots(clocks.ClockTest):
                              if life not in over]
         for source in scene.sources:
             source.map('ending', 34)
+        # A boot id alone is enough to tell boots apart.
+        other_id = clocks.with_boot_id(scene.stage.dir / 'other-id')
+        self.assert_refused(scene, [*scene.prefix, *other_id])
         self.reboot(scene, just_up(scene.stage), 30, spent_s=30)
         for life in over:
             self.assertIsNone(scene.lookup.user(life.address))
         self.check(scene)
 
     def test_C03_lives_that_REFRESH_ALL_renewed(self):
-        """Its time is carried over too, and the next one counts in this boot."""
+        """Its time is carried over too, and that of the next one is new."""
         scene = clocks.Scene(
             self, boot=lambda stage: clocks.Boot(stage, UP_S), **VALID)
         source = scene.sources[0].start()
@@ -115,8 +118,8 @@ class Boots(clocks.ClockTest):
         the next one to tell how long the machine was off."""
         scene = self.begin()
         for source in scene.sources:
-            source.map('ending', 4)
-        boot = just_up(scene.stage)
+            source.map('ending', 34)
+        boot, lives = just_up(scene.stage), scene.watch.lives
         self.crash(scene, boot)
         scene.wall.set(-time.time())
         done = subprocess.run(
@@ -127,7 +130,9 @@ class Boots(clocks.ClockTest):
         self.assertIn('check the clock of this system', done.stderr.decode())
         self.assert_refused(scene, boot.prefix())
         # Somebody sets it.
-        scene.wall.set(0)
+        scene.wall.set(30)
+        for life in lives:
+            life.ends -= 30
         self.start(scene, boot)
         self.check(scene)
 
@@ -150,7 +155,7 @@ class Boots(clocks.ClockTest):
 
     def test_C02_a_machine_that_slept_while_no_receiver_ran(self):
         """In one boot lives go on by its clock, which counts the sleep."""
-        boot_id = '01234567-89ab-4cde-8f01-23456789abcd\n'
+        boot_id = '01234567-89ab-4cde-8f01-23456789abcd'
         scene = self.begin(boot_id)
         for source in scene.sources:
             source.map('ending', 1803)

@@ -60,7 +60,8 @@ class Steps(clocks.ClockTest):
             source.start()
             source.map('kept', 3600)
             source.map('ending', 4)
-        for number, ahead_s in ((signal.SIGTERM, 10 * YEAR),
+        for number, ahead_s in ((signal.SIGTERM, HOUR / 2),
+                                (signal.SIGTERM, 10 * YEAR),
                                 (signal.SIGKILL, -10 * YEAR)):
             scene.end(number)
             scene.wall.set(ahead_s)
