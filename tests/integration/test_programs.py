@@ -270,7 +270,7 @@ class Stores(harness.StageTest):
 
     def test_another_schema(self):
         self.make()
-        self.patch_meta(8, b'\0\0\0\2')
+        self.patch_meta(8, b'\0\0\0\3')
         self.refused('schema', str(self.stage.store))
 
     def test_damaged_record(self):
