@@ -92,31 +92,31 @@ void ur_agent_push(struct uidrecv_agent *agent)
 
 		ur_session_update(&conn->session, ur_buf_front(frame),
 				  frame->size, agent->loop.now_us);
+		if (outbox->sent < outbox->unsent->serial)
+			outbox->sent = outbox->unsent->serial;
 		outbox->unsent = outbox->unsent->next;
 	}
 	ur_conn_flush(conn);
 }
 
-static bool all_fit(const struct ur_outbox *outbox, uint32_t body_max)
-{
-	for (const struct ur_outgoing *item = outbox->first; item;
-	     item = item->next)
-		if (item->frame.size - UR_FRAME_HEADER > body_max)
-			return false;
-	return true;
-}
-
-/* A receiver with a smaller limit than the last one: begin a new session. */
+/* A receiver that takes less than the last one: begin a new session. */
 static void renumber(struct uidrecv_agent *agent, struct ur_conn *conn,
 		     uint32_t body_max)
 {
 	uint64_t session_id = random_below(UINT64_MAX) + 1;
+	int left_out = ur_outbox_renumber(&agent->outbox, body_max,
+					  conn->session.peer_capabilities);
 
-	if (ur_outbox_renumber(&agent->outbox, body_max) < 0)
+	if (left_out < 0)
 		ur_log(&agent->log, UIDRECV_LOG_ERROR,
-		       "no memory to cut what waits into smaller frames");
+		       "no memory to put what waits into other frames");
 	else
 		agent->session_id = session_id;
+	if (left_out > 0)
+		ur_log(&agent->log, UIDRECV_LOG_WARNING,
+		       "%s: takes no snapshots or no REFRESH ALL; %d messages "
+		       "were left out",
+		       conn->peer, left_out);
 	ur_conn_bye(conn, UIDRECV_BYE_SHUTDOWN, NULL);
 }
 
@@ -126,11 +126,14 @@ static void on_ready(struct ur_conn *conn)
 	uint32_t body_max = conn->session.peer_frame_max - UR_UPDATE_SPARE;
 	struct uidrecv_agent_event event = {.type = UIDRECV_AGENT_CONNECTED};
 
+	agent->capabilities = conn->session.peer_capabilities;
 	ur_outbox_close(&agent->outbox);
-	if (!all_fit(&agent->outbox, body_max)) {
+	if (!ur_outbox_suits(&agent->outbox, body_max, agent->capabilities)) {
 		renumber(agent, conn, body_max);
 		return;
 	}
+	if (!(agent->capabilities & UR_CAPABILITY_SNAPSHOT))
+		agent->outbox.is_snapshot_open = false;
 	agent->outbox.body_max = body_max;
 	agent->backoff_us = BACKOFF_MIN_US;
 	agent->is_open = true;
@@ -189,6 +192,9 @@ static void on_message(struct ur_conn *conn, const struct ur_message *message)
 		break;
 	case UR_REJECT:
 		on_reject(agent, message);
+		break;
+	case UR_RESYNC:
+		ur_agent_on_resync(agent, conn, &message->bye);
 		break;
 	default:
 		break;
@@ -306,6 +312,7 @@ void ur_agent_connect(struct uidrecv_agent *agent)
 		    .clock_base_us = agent->clock_base_us,
 		    .software = agent->software,
 		    .session_id = agent->session_id,
+		    .capabilities = UR_CAPABILITY_SNAPSHOT,
 		},
 	};
 	int fd = begin_connect(agent);

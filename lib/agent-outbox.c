@@ -29,18 +29,29 @@ void ur_outbox_done(struct ur_outbox *outbox)
 	outbox->unsent = NULL;
 }
 
-static struct ur_outgoing *begin(struct ur_outbox *outbox, uint64_t clock_us)
+static struct ur_outgoing *new_outgoing(const struct ur_outbox *outbox,
+					enum ur_message_type type,
+					uint64_t clock_us)
 {
 	struct ur_outgoing *item = calloc(1, sizeof(*item));
 
 	if (!item)
 		return NULL;
 	ur_buf_init(&item->frame, UR_FRAME_HEADER + UR_FRAME_BODY_MAX);
+	item->type = (uint8_t)type;
 	item->serial = outbox->serial + 1;
 	item->first_ticket = outbox->ticket + 1;
 	item->as_of_us = clock_us;
-	ur_update_begin(&item->writer, &item->frame, item->serial, clock_us,
-			false, 0, outbox->body_max);
+	return item;
+}
+
+static struct ur_outgoing *begin(struct ur_outbox *outbox, uint64_t clock_us)
+{
+	struct ur_outgoing *item = new_outgoing(outbox, UR_UPDATE, clock_us);
+
+	if (item)
+		ur_update_begin(&item->writer, &item->frame, item->serial,
+				clock_us, false, 0, outbox->body_max);
 	return item;
 }
 
@@ -75,6 +86,14 @@ static bool has_room(const struct ur_outbox *outbox, uint64_t clock_us)
 	       clock_us - item->as_of_us <= SAME_TIME_US;
 }
 
+static void count_record(struct ur_outbox *outbox,
+			 const struct uidrecv_record *record)
+{
+	outbox->records++;
+	outbox->ticket++;
+	outbox->maps_count += record->op == UIDRECV_OP_MAP;
+}
+
 static bool add_to_last(struct ur_outbox *outbox,
 			const struct uidrecv_record *record)
 {
@@ -85,8 +104,7 @@ static bool add_to_last(struct ur_outbox *outbox,
 		return false;
 	item->count++;
 	outbox->bytes += item->frame.size - before;
-	outbox->records++;
-	outbox->ticket++;
+	count_record(outbox, record);
 	return true;
 }
 
@@ -108,8 +126,99 @@ int ur_outbox_add(struct ur_outbox *outbox, const struct uidrecv_record *record,
 	}
 	ur_outbox_close(outbox);
 	item->count = 1;
-	outbox->records++;
-	outbox->ticket++;
+	count_record(outbox, record);
+	append(outbox, item);
+	return 0;
+}
+
+/* A whole message without records, not yet queued. NULL: no memory. */
+static struct ur_outgoing *new_control(const struct ur_outbox *outbox,
+				       enum ur_message_type type,
+				       uint64_t serial, uint64_t clock_us,
+				       uint64_t count)
+{
+	struct ur_outgoing *item = new_outgoing(outbox, type, clock_us);
+
+	if (!item)
+		return NULL;
+	item->serial = serial;
+	item->maps_count = count;
+	item->is_closed = true;
+	if (type == UR_SNAPSHOT_BEGIN)
+		ur_snapshot_begin_encode(&item->frame, serial);
+	else if (type == UR_SNAPSHOT_END)
+		ur_snapshot_end_encode(&item->frame, serial, count);
+	else
+		ur_refresh_all_encode(&item->frame, serial, clock_us, count);
+	if (!item->frame.failed)
+		return item;
+	ur_buf_done(&item->frame);
+	free(item);
+	return NULL;
+}
+
+/* Throws away what was never sent: the serials go on from what was. */
+static void discard_unsent(struct ur_outbox *outbox)
+{
+	struct ur_outgoing *kept = NULL, *item = outbox->first, *next;
+
+	while (item && item->serial <= outbox->sent) {
+		kept = item;
+		item = item->next;
+	}
+	if (outbox->unsent && outbox->unsent->serial > outbox->sent)
+		outbox->unsent = NULL;
+	outbox->last = kept;
+	if (kept)
+		kept->next = NULL;
+	else
+		outbox->first = NULL;
+	for (; item; item = next) {
+		next = item->next;
+		free_outgoing(outbox, item);
+	}
+}
+
+int ur_outbox_begin_snapshot(struct ur_outbox *outbox, bool discard)
+{
+	uint64_t serial = (discard ? outbox->sent : outbox->serial) + 1;
+	struct ur_outgoing *item =
+	    new_control(outbox, UR_SNAPSHOT_BEGIN, serial, 0, 0);
+
+	if (!item)
+		return -ENOMEM;
+	if (discard)
+		discard_unsent(outbox);
+	ur_outbox_close(outbox);
+	append(outbox, item);
+	outbox->is_snapshot_open = true;
+	outbox->begin_serial = serial;
+	outbox->maps_count = 0;
+	return 0;
+}
+
+int ur_outbox_end_snapshot(struct ur_outbox *outbox)
+{
+	struct ur_outgoing *item = new_control(
+	    outbox, UR_SNAPSHOT_END, outbox->serial + 1, 0, outbox->maps_count);
+
+	if (!item)
+		return -ENOMEM;
+	ur_outbox_close(outbox);
+	append(outbox, item);
+	outbox->is_snapshot_open = false;
+	return 0;
+}
+
+int ur_outbox_refresh_all(struct ur_outbox *outbox, uint64_t clock_us,
+			  uint64_t count)
+{
+	struct ur_outgoing *item = new_control(
+	    outbox, UR_REFRESH_ALL, outbox->serial + 1, clock_us, count);
+
+	if (!item)
+		return -ENOMEM;
+	ur_outbox_close(outbox);
 	append(outbox, item);
 	return 0;
 }
@@ -134,16 +243,6 @@ bool ur_outbox_ack(struct ur_outbox *outbox, uint64_t serial)
 	return is_news;
 }
 
-static bool is_told(const struct ur_outgoing *item, uint32_t index)
-{
-	return item->refused[index / 8] & 1u << (index % 8);
-}
-
-static void set_told(struct ur_outgoing *item, uint32_t index)
-{
-	item->refused[index / 8] |= (uint8_t)(1u << (index % 8));
-}
-
 uint64_t ur_outbox_refuse(struct ur_outbox *outbox, uint64_t serial,
 			  uint32_t index)
 {
@@ -151,63 +250,13 @@ uint64_t ur_outbox_refuse(struct ur_outbox *outbox, uint64_t serial,
 
 	while (item && item->serial != serial)
 		item = item->next;
-	if (!item || index >= item->count || is_told(item, index))
+	if (!item || index >= item->count || ur_outgoing_is_told(item, index))
 		return 0;
-	set_told(item, index);
+	ur_outgoing_set_told(item, index);
 	return item->first_ticket + index;
 }
 
 void ur_outbox_rewind(struct ur_outbox *outbox)
 {
 	outbox->unsent = outbox->first;
-}
-
-/*
- * Copies the records of one frame into another outbox, with what was told of
- * them. 0 or -ENOMEM.
- */
-static int copy_records(struct ur_outbox *to, const struct ur_outgoing *from)
-{
-	/* AS_OF is the first TLV, and no record. */
-	struct ur_records records;
-	struct uidrecv_record record;
-	uint16_t code;
-	int error;
-
-	ur_records_init(&records, ur_buf_front(&from->frame) + UR_FRAME_HEADER,
-			from->frame.size - UR_FRAME_HEADER);
-	while (ur_records_next(&records, &record, &code)) {
-		error = ur_outbox_add(to, &record, from->as_of_us);
-		if (error)
-			return error;
-		if (is_told(from, records.index))
-			set_told(to->last, to->last->count - 1);
-	}
-	/* Each keeps its own as-of time. */
-	ur_outbox_close(to);
-	return 0;
-}
-
-int ur_outbox_renumber(struct ur_outbox *outbox, uint32_t body_max)
-{
-	struct ur_outbox renumbered = {
-	    .ticket = outbox->acked_ticket,
-	    .acked_ticket = outbox->acked_ticket,
-	    .batch_max = outbox->batch_max,
-	    .body_max = body_max,
-	};
-	int error;
-
-	ur_outbox_close(outbox);
-	for (struct ur_outgoing *item = outbox->first; item;
-	     item = item->next) {
-		error = copy_records(&renumbered, item);
-		if (error) {
-			ur_outbox_done(&renumbered);
-			return error;
-		}
-	}
-	ur_outbox_done(outbox);
-	*outbox = renumbered;
-	return 0;
 }

@@ -9,18 +9,33 @@
 
 #include "conn.h"
 
-/* One UPDATE, from its first record to its ACK. */
+/* One message with a serial, from its first record to its ACK. */
 struct ur_outgoing {
 	struct ur_outgoing *next;
+	uint8_t type; /* enum ur_message_type; only UPDATE has records */
 	uint64_t serial;
 	uint64_t first_ticket;
-	uint64_t as_of_us; /* of the agent's clock */
-	uint32_t count;	   /* records */
-	bool is_closed;	   /* takes no more records; the frame is whole */
+	uint64_t as_of_us;   /* of the agent's clock */
+	uint64_t maps_count; /* COUNT of SNAPSHOT END and REFRESH ALL */
+	uint32_t count;	     /* records */
+	bool is_closed;	     /* takes no more records; the frame is whole */
 	struct ur_buf frame;
 	struct ur_update_writer writer;
 	uint8_t refused[UR_RECORDS_MAX / 8]; /* told already, a bit each */
 };
+
+/* Was it told that the record of this index was refused? */
+static inline bool ur_outgoing_is_told(const struct ur_outgoing *item,
+				       uint32_t index)
+{
+	return item->refused[index / 8] & 1u << (index % 8);
+}
+
+static inline void ur_outgoing_set_told(struct ur_outgoing *item,
+					uint32_t index)
+{
+	item->refused[index / 8] |= (uint8_t)(1u << (index % 8));
+}
 
 /* What waits for ACKs, in the order of serials. */
 struct ur_outbox {
@@ -28,12 +43,16 @@ struct ur_outbox {
 	struct ur_outgoing *unsent; /* on this connection; NULL: all is sent */
 	uint64_t serial;	    /* of the newest */
 	uint64_t ticket;	    /* of the newest record */
+	uint64_t sent;		    /* serial; the highest, on any connection */
 	uint64_t acked;		    /* serial */
 	uint64_t acked_ticket;
 	uint64_t bytes;
 	uint64_t records;
 	uint32_t batch_max;
 	uint32_t body_max;
+	bool is_snapshot_open; /* begun and not ended */
+	uint64_t begin_serial; /* of the newest SNAPSHOT BEGIN, or 0 */
+	uint64_t maps_count;   /* MAP records since that */
 };
 
 struct ur_agent_event {
@@ -63,7 +82,8 @@ struct uidrecv_agent {
 	uint64_t clock_base_us;
 	struct ur_outbox outbox;
 	struct ur_agent_event *events, **events_last;
-	uint64_t attempts, connects;
+	uint64_t capabilities; /* of the last receiver; all before the first */
+	uint64_t attempts, connects, resyncs;
 };
 
 /* agent-outbox.c */
@@ -80,12 +100,31 @@ uint64_t ur_outbox_refuse(struct ur_outbox *outbox, uint64_t serial,
 			  uint32_t index);
 /* Sends all again that is not acknowledged. */
 void ur_outbox_rewind(struct ur_outbox *outbox);
+void ur_outbox_done(struct ur_outbox *outbox);
+
+/*
+ * Queues SNAPSHOT BEGIN, after throwing away what was never sent if discard is
+ * set. 0 or -ENOMEM (nothing changed).
+ */
+int ur_outbox_begin_snapshot(struct ur_outbox *outbox, bool discard);
+/* Queue SNAPSHOT END, which must be open, and REFRESH ALL. 0 or -ENOMEM. */
+int ur_outbox_end_snapshot(struct ur_outbox *outbox);
+int ur_outbox_refresh_all(struct ur_outbox *outbox, uint64_t clock_us,
+			  uint64_t count);
+
+/* agent-renumber.c */
+
+/* Does a receiver with these limits take all that waits? */
+bool ur_outbox_suits(const struct ur_outbox *outbox, uint32_t body_max,
+		     uint64_t capabilities);
 /*
  * Cuts what is not acknowledged anew into bodies of at most body_max bytes,
- * with serials from 1, for a new session. 0 or -ENOMEM (nothing changed).
+ * with serials from 1, for a new session, without the messages that need a
+ * capability that is not there. How many these are, or -ENOMEM (nothing
+ * changed).
  */
-int ur_outbox_renumber(struct ur_outbox *outbox, uint32_t body_max);
-void ur_outbox_done(struct ur_outbox *outbox);
+int ur_outbox_renumber(struct ur_outbox *outbox, uint32_t body_max,
+		       uint64_t capabilities);
 
 /* agent-connect.c */
 
@@ -95,8 +134,16 @@ void ur_agent_on_retry(struct ur_timer *timer);
 /* Moves from the outbox to the session what the window allows. */
 void ur_agent_push(struct uidrecv_agent *agent);
 
+/* agent-snapshot.c */
+
+/* RESYNC came. */
+void ur_agent_on_resync(struct uidrecv_agent *agent, const struct ur_conn *conn,
+			const struct ur_bye *why);
+
 /* agent.c */
 
+/* May something be queued now? 0 or the error. */
+int ur_agent_may_queue(const struct uidrecv_agent *agent);
 /* Queues an event; without memory it is lost, and logged. */
 void ur_agent_tell(struct uidrecv_agent *agent,
 		   const struct uidrecv_agent_event *event);

@@ -125,6 +125,7 @@ int uidrecv_agent_new(struct uidrecv_agent **ret_agent,
 	}
 	agent->log = (struct ur_log){.fn = agent->options.log,
 				     .user = agent->options.log_user};
+	agent->capabilities = UINT64_MAX;
 	agent->outbox.batch_max = agent->options.batch_max;
 	agent->outbox.body_max = 65536 - UR_UPDATE_SPARE;
 	if (!ret)
@@ -193,19 +194,26 @@ static bool record_is_sound(const struct uidrecv_record *record)
 	}
 }
 
+int ur_agent_may_queue(const struct uidrecv_agent *agent)
+{
+	if (agent->is_finishing)
+		return -EINVAL;
+	if (agent->pid != getpid())
+		return UIDRECV_E_FORKED;
+	return agent->refused;
+}
+
 int uidrecv_agent_queue(struct uidrecv_agent *agent,
 			const struct uidrecv_record *record,
 			uint64_t *ret_ticket)
 {
 	int error;
 
-	if (!agent || !record || !record_is_sound(record) ||
-	    agent->is_finishing)
+	if (!agent || !record || !record_is_sound(record))
 		return -EINVAL;
-	if (agent->pid != getpid())
-		return UIDRECV_E_FORKED;
-	if (agent->refused)
-		return agent->refused;
+	error = ur_agent_may_queue(agent);
+	if (error)
+		return error;
 	if (agent->outbox.bytes >= agent->options.queue_max_bytes)
 		return UIDRECV_E_FULL;
 	error =
@@ -299,6 +307,8 @@ int uidrecv_agent_get_counters(const struct uidrecv_agent *agent,
 	    .queued_records = agent->outbox.records,
 	    .last_serial = agent->outbox.serial,
 	    .acked_serial = agent->outbox.acked,
+	    .resyncs = agent->resyncs,
+	    .is_snapshot_open = agent->outbox.is_snapshot_open,
 	};
 	now_us = ur_clock_boot_us();
 	if (agent->is_waiting && agent->retry_timer.at_us > now_us)

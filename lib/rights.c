@@ -345,6 +345,7 @@ static struct ur_right *copy_right(const struct ur_right *right)
 	    .lifetime_max_s = right->lifetime_max_s,
 	    .allow = right->allow,
 	    .mappings_max = right->mappings_max,
+	    .keep_percent = right->keep_percent,
 	};
 	struct ur_right *copy;
 

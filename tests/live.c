@@ -209,8 +209,9 @@ static void take_event(struct live_agent *agent,
 	agent->events[event->type]++;
 	switch (event->type) {
 	case UIDRECV_AGENT_ACKED:
-		insist(event->ticket > agent->acked, "ACK goes back");
+		insist(event->ticket >= agent->acked, "ACK goes back");
 		agent->acked = event->ticket;
+		agent->acked_serial = event->serial;
 		break;
 	case UIDRECV_AGENT_REJECTED:
 		insist(event->ticket > agent->acked, "REJECT after its ACK");
@@ -223,6 +224,9 @@ static void take_event(struct live_agent *agent,
 	case UIDRECV_AGENT_LOST:
 	case UIDRECV_AGENT_REFUSED:
 		agent->last = *event;
+		break;
+	case UIDRECV_AGENT_RESYNC:
+		agent->resync = *event;
 		break;
 	default:
 		break;
@@ -300,20 +304,27 @@ uint64_t live_say(struct live_agent *agent, uint16_t op, const char *address,
 	return ticket;
 }
 
-const char *live_user(struct live *live, const char *address)
+bool live_lookup(struct live *live, const struct uidrecv_query *query,
+		 struct uidrecv_mapping *ret_mapping)
 {
-	static struct uidrecv_mapping mapping;
-	struct uidrecv_query query = {.has_port = false};
 	int ret;
 
-	insist(uidrecv_address_parse(address, &query.address) == 0, address);
 	if (!live->reader)
 		insist(uidrecv_reader_open(&live->reader, live->table, NULL) ==
 			   0,
 		       "reader");
-	ret = uidrecv_reader_lookup(live->reader, &query, 0, &mapping);
+	ret = uidrecv_reader_lookup(live->reader, query, 0, ret_mapping);
 	insist(ret >= 0, "lookup");
-	return ret ? mapping.user : "";
+	return ret == 1;
+}
+
+const char *live_user(struct live *live, const char *address)
+{
+	static struct uidrecv_mapping mapping;
+	struct uidrecv_query query = {.has_port = false};
+
+	insist(uidrecv_address_parse(address, &query.address) == 0, address);
+	return live_lookup(live, &query, &mapping) ? mapping.user : "";
 }
 
 struct uidrecv_receiver_stats live_stats(const struct live *live)

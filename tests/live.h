@@ -30,11 +30,13 @@ struct live_agent {
 	struct uidrecv_agent *agent;
 	int result; /* of the last dispatch */
 	/* Events, by type; those of REJECTED also by ticket. */
-	unsigned int events[UIDRECV_AGENT_REJECTED + 1];
+	unsigned int events[UIDRECV_AGENT_RESYNC + 1];
 	uint16_t codes[LIVE_TICKETS_MAX];
 	uint8_t told[LIVE_TICKETS_MAX];
-	uint64_t acked;			 /* ticket */
+	uint64_t acked; /* ticket */
+	uint64_t acked_serial;
 	struct uidrecv_agent_event last; /* LOST or REFUSED */
+	struct uidrecv_agent_event resync;
 };
 
 struct live {
@@ -106,7 +108,10 @@ uint64_t live_say(struct live_agent *agent, uint16_t op, const char *address,
 #define live_map(agent, address, user)                                         \
 	live_say(agent, UIDRECV_OP_MAP, address, user)
 
-/* What the table says, "" for nobody; valid until the next call. */
+/* Asks the table; writes the mapping only if there is one. */
+bool live_lookup(struct live *live, const struct uidrecv_query *query,
+		 struct uidrecv_mapping *ret_mapping);
+/* The user that it says, "" for nobody; valid until the next call. */
 const char *live_user(struct live *live, const char *address);
 
 struct uidrecv_receiver_stats live_stats(const struct live *live);

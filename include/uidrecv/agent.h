@@ -119,6 +119,75 @@ UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_queue(
     uint64_t *ret_ticket);
 
 /**
+ * Begins a snapshot: the mappings queued with UIDRECV_OP_MAP until
+ * uidrecv_agent_snapshot_end() are all that the agent says, and the receiver
+ * drops what the agent said before and does not say again. Until the end is
+ * acknowledged nothing is dropped. Other records may be queued in between. A
+ * snapshot that is open is given up. Say one after a start and after
+ * UIDRECV_AGENT_RESYNC.
+ *
+ * Like a record it waits until it is acknowledged, but however much is queued
+ * there is room for it, as for the end and for uidrecv_agent_refresh_all(). If
+ * the agent is connected to a receiver that does not take snapshots while one
+ * waits, the records are sent without it, and the log says so.
+ *
+ * @param agent    Not NULL.
+ * @param discard  What is queued and was never sent is thrown away first: for
+ *                 a queue that is full, since the snapshot says it all anew. A
+ *                 LOGOUT in it is lost. Its tickets are covered by the
+ *                 UIDRECV_AGENT_ACKED of what follows.
+ *
+ * @return 0, or
+ *         -EOPNOTSUPP      the receiver of the last connection does not take
+ *                          snapshots;
+ *         UIDRECV_E_REFUSED  the receiver refuses this agent for good;
+ *         -EINVAL          the agent is finishing;
+ *         UIDRECV_E_FORKED, -ENOMEM (nothing was thrown away).
+ *
+ * @since 0.1
+ */
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_snapshot_begin(
+    struct uidrecv_agent *agent, bool discard);
+
+/**
+ * Ends the snapshot. The library counts its mappings for the receiver, which
+ * drops nothing, and asks for another snapshot, if it counts otherwise.
+ *
+ * @param agent  Not NULL.
+ *
+ * @return 0, or
+ *         -EINVAL          no snapshot is open (a receiver that does not take
+ *                          snapshots closes it), or the agent is finishing;
+ *         UIDRECV_E_REFUSED, UIDRECV_E_FORKED, -ENOMEM (it is still open).
+ *
+ * @since 0.1
+ */
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_snapshot_end(
+    struct uidrecv_agent *agent);
+
+/**
+ * Vouches, as of now, for all mappings that the receiver has of the agent's
+ * last snapshot and since: each lives for another lifetime. It needs a snapshot
+ * since uidrecv_agent_new(); if there is none, or if the receiver counts
+ * otherwise, it renews nothing and asks for one (UIDRECV_AGENT_RESYNC).
+ *
+ * @param agent  Not NULL.
+ * @param count  How many mappings that is: not those that were refused, ended,
+ *               or whose lifetime is over.
+ *
+ * @return 0, or
+ *         -EBUSY           a snapshot is open;
+ *         -EOPNOTSUPP      the receiver of the last connection does not take
+ *                          this;
+ *         -EINVAL          the agent is finishing;
+ *         UIDRECV_E_REFUSED, UIDRECV_E_FORKED, -ENOMEM.
+ *
+ * @since 0.1
+ */
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_refresh_all(
+    struct uidrecv_agent *agent, uint64_t count);
+
+/**
  * The file descriptor to poll for reading; call uidrecv_agent_dispatch() when
  * it is readable, and after queuing. Timers are inside.
  *
@@ -151,13 +220,15 @@ enum uidrecv_agent_event_type {
 	UIDRECV_AGENT_REFUSED,	/* for good: error, code, text */
 	UIDRECV_AGENT_ACKED,	/* all up to serial and ticket are durable */
 	UIDRECV_AGENT_REJECTED, /* one record: ticket, code, text */
+	UIDRECV_AGENT_RESYNC,	/* it asks for a snapshot: code, text */
 };
 
 struct uidrecv_agent_event {
 	uint8_t type;	 /* enum uidrecv_agent_event_type */
 	int error;	 /* LOST, REFUSED: a negative error */
-	uint16_t code;	 /* REJECTED: enum uidrecv_reject; LOST and REFUSED: the
-			    enum uidrecv_bye that was received, or 0 */
+	uint16_t code;	 /* REJECTED: enum uidrecv_reject; RESYNC: enum
+			    uidrecv_resync; LOST and REFUSED: the enum
+			    uidrecv_bye that was received, or 0 */
 	uint64_t serial; /* ACKED, REJECTED */
 	uint64_t ticket; /* ACKED: the last; REJECTED: the one */
 	char text[256];	 /* for a person; escaped */
@@ -165,7 +236,10 @@ struct uidrecv_agent_event {
 
 /**
  * Takes the next event. REJECTED events of a serial come before the ACKED that
- * covers it. Take all after each dispatch: until then they use memory.
+ * covers it. An ACKED of messages without records (a snapshot's begin and end,
+ * a refresh) has the ticket of the last record before them. RESYNC is not told
+ * while a snapshot is open or waits to be sent as a whole. Take all after each
+ * dispatch: until then they use memory.
  *
  * @param agent      Not NULL.
  * @param ret_event  Written only when 1 is returned.
@@ -198,6 +272,8 @@ struct uidrecv_agent_counters {
 	uint64_t last_serial;	 /* sent or ready to be sent */
 	uint64_t acked_serial;
 	uint64_t retry_ms; /* until the next attempt, if waiting */
+	uint64_t resyncs;  /* how often the receiver asked for a snapshot */
+	bool is_snapshot_open;
 };
 
 /**

@@ -354,8 +354,10 @@ class Stage:
 
     def agent_arguments(self, kind, port, client=None, more=()):
         cert, key = client or self.client
+        # Without a snapshot the serials are those of the records.
         command = ([program('uidagent'), '-v'] if kind == 'uidagent' else
-                   [sys.executable, '-B', str(EXAMPLES / 'agent.py')])
+                   [sys.executable, '-B', str(EXAMPLES / 'agent.py'),
+                    '--no-snapshot'])
         return command + ['--connect', f'127.0.0.1:{port}', '--name', RECEIVER,
                           '--cert', cert, '--key', key, '--ca',
                           self.authority.cert, *more]

@@ -123,6 +123,9 @@ static int use_in_child(void *user)
 		UIDRECV_E_FORKED)
 		   << 3 |
 	       (uidrecv_receiver_run(live->receiver) != UIDRECV_E_FORKED) << 4 |
+	       (uidrecv_agent_snapshot_begin(live->agents[0]->agent, false) !=
+		UIDRECV_E_FORKED)
+		   << 6 |
 	       /* A reader goes on. */
 	       (strcmp(live_user(live, "10.0.0.1"), "alice") != 0) << 5;
 }

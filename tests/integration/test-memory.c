@@ -137,6 +137,44 @@ Test(memory, S10_agent_new)
 	live_done(&live);
 }
 
+/* A message that has no memory leaves all as it was, and may be said again. */
+Test(memory, S10_agent_snapshot)
+{
+	struct live live;
+	struct live_agent *agent;
+	struct uidrecv_agent_counters before, after;
+
+	live_init(&live, "a.example", NULL);
+	strcpy(live.address, "127.0.0.1:9");
+	agent = live_agent(&live, "a.example", NULL);
+	live_map(agent, "10.0.0.1", "alice");
+	before = live_counters(agent);
+	for (uint64_t at = 1; at <= 2; at++) {
+		fails_in = at;
+		cr_expect_eq(uidrecv_agent_snapshot_begin(agent->agent, true),
+			     -ENOMEM);
+		fails_in = at;
+		cr_expect_eq(uidrecv_agent_refresh_all(agent->agent, 1),
+			     -ENOMEM);
+		fails_in = 0;
+		after = live_counters(agent);
+		cr_expect_eq(memcmp(&before, &after, sizeof(after)), 0);
+	}
+	cr_assert_eq(uidrecv_agent_snapshot_begin(agent->agent, false), 0);
+	live_map(agent, "10.0.0.1", "alice");
+	before = live_counters(agent);
+	for (uint64_t at = 1; at <= 2; at++) {
+		fails_in = at;
+		cr_expect_eq(uidrecv_agent_snapshot_end(agent->agent), -ENOMEM);
+		fails_in = 0;
+		after = live_counters(agent);
+		cr_expect_eq(memcmp(&before, &after, sizeof(after)), 0);
+	}
+	cr_expect_eq(uidrecv_agent_snapshot_end(agent->agent), 0);
+	cr_expect_eq(live_counters(agent).last_serial, 4);
+	live_done(&live);
+}
+
 /*
  * While all is running: what is said is acknowledged in the end, whichever
  * allocation failed.

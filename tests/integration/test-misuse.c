@@ -201,6 +201,9 @@ Test(misuse, A03_agent_null)
 	uidrecv_agent_free(NULL);
 	uidrecv_agent_finish(NULL);
 	cr_expect_eq(uidrecv_agent_queue(NULL, &record, NULL), -EINVAL);
+	cr_expect_eq(uidrecv_agent_snapshot_begin(NULL, true), -EINVAL);
+	cr_expect_eq(uidrecv_agent_snapshot_end(NULL), -EINVAL);
+	cr_expect_eq(uidrecv_agent_refresh_all(NULL, 1), -EINVAL);
 	cr_expect_eq(uidrecv_agent_get_fd(NULL), -EINVAL);
 	cr_expect_eq(uidrecv_agent_dispatch(NULL), -EINVAL);
 	cr_expect_eq(uidrecv_agent_next_event(NULL, &event), -EINVAL);

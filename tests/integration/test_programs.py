@@ -145,6 +145,8 @@ class CommandLine(harness.StageTest):
         self.refused(good + ['--batch', '0'], '--batch', '1024')
         self.refused(good + ['--batch', '1025'], '--batch', '1024')
         self.refused(good + ['--load', 'many'], '--load', 'many')
+        self.refused(good + ['--queue', '0'], '--queue', '0')
+        self.refused(good + ['--connect', 'h:1'] * 16, '16')
         self.refused(good + ['more'], 'more')
         for option in '--cert', '--key', '--ca':
             arguments = list(good)

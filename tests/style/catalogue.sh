@@ -8,7 +8,7 @@
 
 page=doc/reliability.md
 mapfile -t files < <(source_files 'tests/unit/*.c' 'tests/integration/*.c' \
-	'tests/integration/*.py' 'tests/sync/*.c')
+	'tests/integration/*.py' 'tests/sync/*.c' 'tests/sync/*.py')
 
 # FILE NAME of every test. A name of C may stand on a line of its own.
 test_names() {

@@ -487,8 +487,8 @@ Test(rights, a_copy_is_equal_and_stands_alone)
 	const struct ur_right *right;
 
 	cr_assert_eq(parse("b 10.0.0.0/8 ::1 priority=3 lifetime_s=60 "
-			   "lifetime_max_s=70 mappings_max=5 domains=x,Y "
-			   "allow=never\na ::/0"),
+			   "lifetime_max_s=70 mappings_max=5 keep_percent=7 "
+			   "domains=x,Y allow=never\na ::/0"),
 		     0);
 	copy = ur_rights_copy(rights);
 	uidrecv_rights_free(rights);
@@ -499,6 +499,7 @@ Test(rights, a_copy_is_equal_and_stands_alone)
 	cr_expect_eq(right->lifetime_s, 60);
 	cr_expect_eq(right->lifetime_max_s, 70);
 	cr_expect_eq(right->mappings_max, 5);
+	cr_expect_eq(right->keep_percent, 7);
 	cr_expect_eq(right->allow, UIDRECV_ALLOW_NEVER);
 	cr_expect_eq(right->networks_count, 2);
 	cr_assert_eq(right->domains_count, 2);
