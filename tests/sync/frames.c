@@ -322,6 +322,37 @@ static void collect(struct frames *frames, size_t rows)
 	settle(frames);
 }
 
+static void accept_drops(struct frames *frames, uint32_t agent)
+{
+	struct world *world = &frames->world;
+
+	oracle_accept(&world->oracle, agent);
+	fail(frames, "accept",
+	     ur_store_accept_drops(world->store, agent, world->now_us,
+				   world->wall_us));
+	settle(frames);
+}
+
+void frames_accept(struct frames *frames)
+{
+	for (uint32_t agent = 1; agent < ORACLE_AGENTS; agent++)
+		accept_drops(frames, agent);
+}
+
+/* What a receiver does between rounds, now and then. */
+static void pause_round(struct frames *frames)
+{
+	struct world *world = &frames->world;
+
+	if (world_draw(world, 4) == 0)
+		collect(frames, world_draw(world, 6));
+	if (world_draw(world, 8) == 0)
+		accept_drops(
+		    frames, 1 + (uint32_t)world_draw(world, ORACLE_AGENTS - 1));
+	settle(frames);
+	frames_check(frames, false);
+}
+
 static void play_list(struct frames *frames, const struct action *list,
 		      const size_t *order, size_t count, unsigned int join,
 		      unsigned int split, uint64_t shift_us)
@@ -353,10 +384,7 @@ static void play_list(struct frames *frames, const struct action *list,
 		if (world_draw(world, 8) >= split)
 			continue;
 		run_round(frames);
-		if (world_draw(world, 4) == 0)
-			collect(frames, world_draw(world, 6));
-		settle(frames);
-		frames_check(frames, false);
+		pause_round(frames);
 	}
 	run_round(frames);
 	settle(frames);
@@ -398,12 +426,7 @@ void frames_reset(struct frames *frames)
 		submit(frames);
 	}
 	run_round(frames);
-	for (uint32_t agent = 1; agent < ORACLE_AGENTS; agent++) {
-		oracle_accept(&world->oracle, agent);
-		fail(frames, "accept",
-		     ur_store_accept_drops(world->store, agent, world->now_us,
-					   world->wall_us));
-	}
+	frames_accept(frames);
 	for (int i = 0; i < 3; i++)
 		collect(frames, 10 * ORACLE_ADDRESSES);
 	oracle_collect(&world->oracle, world->now_us);

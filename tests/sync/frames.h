@@ -39,6 +39,9 @@ void frames_done(struct frames *frames);
 /* As a receiver that starts: a new table of what the store has. */
 void frames_make_table(struct frames *frames);
 
+/* An operator lets all drops go that are held. */
+void frames_accept(struct frames *frames);
+
 /* Nobody says anything any more, a day later. */
 void frames_reset(struct frames *frames);
 

@@ -126,7 +126,7 @@ static void pause_round(struct world *world)
 	if (world_draw(world, 4) == 0)
 		world_collect(world, world_draw(world, 5));
 	world_settle(world, world->now_us);
-	world_check_shown(world);
+	world_check_shown(world, false);
 	world_begin(world);
 }
 
@@ -208,9 +208,9 @@ void script_check(const struct script *script, struct world *world)
 	check_oracles(script, world, 0);
 	world_check_rows(world, false);
 	world_settle(world, world->now_us);
-	world_check_shown(world);
+	world_check_shown(world, false);
 	world_collect_all(world);
-	world_check_shown(world);
+	world_check_shown(world, true);
 	world_check_rows(world, true);
 	world_check_deadlines(world);
 }

@@ -38,7 +38,7 @@ static void look(const struct plan *plan, uint64_t step)
 		restart();
 	if (is_due(step, plan->shown_every)) {
 		world_settle(&world, world.now_us);
-		world_check_shown(&world);
+		world_check_shown(&world, false);
 	}
 	if (is_due(step, plan->check_every)) {
 		world_check_answers(&world, world.now_us);
@@ -47,6 +47,8 @@ static void look(const struct plan *plan, uint64_t step)
 	if (is_due(step, plan->collect_every)) {
 		world_collect_all(&world);
 		world_check_rows(&world, true);
+		world_settle(&world, world.now_us);
+		world_check_shown(&world, true);
 	}
 	if (is_due(step, plan->deadlines_every))
 		world_check_deadlines(&world);
@@ -152,6 +154,7 @@ Test(sync_model, P25_restarts_boots_and_steps_of_the_clock_agree)
 			     .steps = 300,
 			     .check_every = 1,
 			     .shown_every = 3,
+			     .collect_every = 7,
 			     .restart_every = 15});
 }
 

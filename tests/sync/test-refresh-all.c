@@ -40,6 +40,24 @@ Test(sync_refresh_all, never_shortens)
 	cr_expect_eq(until(5, 81), 181);
 }
 
+/* Late by itself, but what it says was vouched for since. */
+Test(sync_refresh_all, counts_for_a_mapping_that_comes_late)
+{
+	snapshot(1, 0, 1, 100, 10);
+	cr_expect(refresh_all(1, 70, 1, 70));
+	cr_assert_eq(
+	    box_tell(&box, at(say(UIDRECV_OP_MAP, "bob", 1, 20, 40), 6), 1, 81),
+	    0);
+	cr_expect_eq(until(6, 81), 110);
+	/* A new epoch knows nothing of that. */
+	begin(1, 82);
+	cr_assert_eq(
+	    box_tell(&box, at(say(UIDRECV_OP_MAP, "bob", 1, 20, 40), 7), 1, 83),
+	    0);
+	cr_expect_eq(until(7, 83), 0);
+	cr_expect_eq(until(6, 83), 110);
+}
+
 Test(sync_refresh_all, count_that_is_wrong_renews_nothing)
 {
 	for (uint64_t count = 2; count <= 4; count++) {

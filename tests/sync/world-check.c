@@ -122,10 +122,11 @@ static uint64_t shown_until(const struct world *world,
 					       : shown->deadline_us;
 }
 
-void world_check_shown(struct world *world)
+void world_check_shown(struct world *world, bool is_collected)
 {
 	struct world_shown *shown;
 	uint64_t until_us;
+	bool is_pending;
 	uint32_t agent;
 
 	for (size_t i = 0; world->store && i < ORACLE_ADDRESSES; i++) {
@@ -134,9 +135,9 @@ void world_check_shown(struct world *world)
 
 		shown = &world->shown[i];
 		until_us = shown_until(world, shown);
-		/* Nobody, until the collector has found who answers. */
-		if (until_us <= world->now_us &&
-		    (!claim || shown->epoch < world->floors[shown->agent]))
+		is_pending =
+		    !is_collected && shown->epoch < world->floors[shown->agent];
+		if (until_us <= world->now_us && (!claim || is_pending))
 			continue;
 		if (!claim)
 			world_differ(world,
@@ -155,6 +156,18 @@ void world_check_shown(struct world *world)
 	}
 }
 
+static uint64_t count_older(const struct world *world, uint32_t id,
+			    uint32_t epoch)
+{
+	const struct oracle_agent *it = &world->oracle.agents[id];
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < ORACLE_ADDRESSES; i++)
+		count += oracle_lives(&it->claims[i], world->now_us) &&
+			 it->claims[i].epoch < epoch;
+	return count;
+}
+
 static void check_row(struct world *world, uint32_t id, bool is_collected)
 {
 	const struct oracle_agent *it = &world->oracle.agents[id];
@@ -163,6 +176,7 @@ static void check_row(struct world *world, uint32_t id, bool is_collected)
 	uint64_t all = oracle_count(&world->oracle, id, world->now_us);
 	uint64_t stated =
 	    oracle_count_stated(&world->oracle, id, world->now_us);
+	uint64_t held;
 
 	if (row->epochs.current != it->epoch)
 		world_differ(world, "agent %u: epoch %u, not %u", id,
@@ -184,12 +198,12 @@ static void check_row(struct world *world, uint32_t id, bool is_collected)
 	if (row->epochs.stated != stated)
 		world_differ(world, "agent %u: %ju claims, not %ju, stated", id,
 			     (uintmax_t)row->epochs.stated, (uintmax_t)stated);
-	if (it->held && all > stated && it->held == it->epoch &&
-	    (row->epochs.held != it->held ||
-	     row->epochs.held_claims != all - stated))
+	held = count_older(world, id, it->held);
+	if (held &&
+	    (row->epochs.held != it->held || row->epochs.held_claims != held))
 		world_differ(world, "agent %u: %ju claims, not %ju, held", id,
 			     (uintmax_t)row->epochs.held_claims,
-			     (uintmax_t)(all - stated));
+			     (uintmax_t)held);
 	if (!it->held && row->epochs.held)
 		world_differ(world, "agent %u: drops are held", id);
 }

@@ -424,7 +424,6 @@ void world_abort(struct world *world)
 
 void world_accept(struct world *world, uint32_t agent)
 {
-	struct oracle_agent *it = &world->oracle.agents[agent];
 	bool has_old =
 	    oracle_count(&world->oracle, agent, world->now_us) >
 	    oracle_count_stated(&world->oracle, agent, world->now_us);

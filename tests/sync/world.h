@@ -120,8 +120,11 @@ void world_check_answers(struct world *world, uint64_t at_us);
 void world_check_deadlines(struct world *world);
 /* The first end of a life after a time; ORACLE_NEVER: none. */
 uint64_t world_next_deadline(const struct world *world, uint64_t after_us);
-/* What the listed changes show is right, but for what still is collected. */
-void world_check_shown(struct world *world);
+/*
+ * What the listed changes show is right; before world_collect_all() nobody may
+ * be shown where a claim was dropped.
+ */
+void world_check_shown(struct world *world, bool is_collected);
 /* The rows of agents; after world_collect_all() the counts in them, too. */
 void world_check_rows(struct world *world, bool is_collected);
 
