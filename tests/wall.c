@@ -44,13 +44,13 @@ __attribute__((constructor)) static void map_file(void)
 int clock_gettime(clockid_t clock, struct timespec *ret_now)
 {
 	int ret = (int)syscall(SYS_clock_gettime, clock, ret_now);
-	int64_t ns;
+	int64_t us = ahead_us ? *ahead_us : 0, ns;
 
-	if (ret < 0 || !ahead_us ||
+	if (ret < 0 ||
 	    (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE))
 		return ret;
-	ns = ret_now->tv_nsec + *ahead_us % 1000000 * 1000;
-	ret_now->tv_sec += *ahead_us / 1000000;
+	ns = ret_now->tv_nsec + us % 1000000 * 1000;
+	ret_now->tv_sec += us / 1000000;
 	if (ns < 0 || ns >= SECOND_NS) {
 		ret_now->tv_sec += ns < 0 ? -1 : 1;
 		ns += ns < 0 ? SECOND_NS : -SECOND_NS;
