@@ -278,6 +278,17 @@ void world_session(struct world *world, uint32_t agent, uint64_t session_id)
 	put_row(world, agent);
 }
 
+void world_gap(struct world *world, uint32_t agent)
+{
+	world->operations++;
+	trace(world, "agent %u gap", agent);
+	oracle_gap(&world->oracle, agent);
+	if (world->store)
+		failed(world, "gap",
+		       ur_store_want_snapshot(world->store, agent,
+					      UIDRECV_RESYNC_GAP));
+}
+
 void world_snapshot(struct world *world, uint32_t agent)
 {
 	world->operations++;

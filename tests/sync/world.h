@@ -91,6 +91,7 @@ void world_begin(struct world *world);
 void world_apply(struct world *world, uint32_t agent,
 		 const struct ur_statement *statement);
 void world_session(struct world *world, uint32_t agent, uint64_t session_id);
+void world_gap(struct world *world, uint32_t agent);
 void world_snapshot(struct world *world, uint32_t agent);
 enum ur_ending world_end(struct world *world, uint32_t agent, uint64_t count,
 			 unsigned int keep_percent, bool may_count);
