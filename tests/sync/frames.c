@@ -3,102 +3,10 @@
 
 #define DAY (24 * HOUR)
 
-static void fail(struct frames *frames, const char *what, int rc)
+void frames_fail(struct frames *frames, const char *what, int rc)
 {
 	if (rc < 0)
 		world_differ(&frames->world, "%s: %d", what, rc);
-}
-
-/* What the round says became of an END or REFRESH ALL must be this. */
-static void complete_snapshot(struct frames *frames,
-			      const struct ur_batch *batch,
-			      const struct action *action)
-{
-	struct world *world = &frames->world;
-	struct oracle *oracle = &world->oracle;
-	struct oracle before = *oracle;
-	enum oracle_ending ending = 0;
-	bool is_taken = false, is_right, is_refused;
-
-	if (action->kind == ACTION_END) {
-		ending = oracle_end(oracle, action->agent, action->count,
-				    action->keep_percent, world->now_us);
-		is_right = (int)batch->ending == (int)ending;
-		is_refused = batch->ending == UR_ENDING_REFUSED;
-		frames->ends++;
-	} else {
-		is_taken =
-		    oracle_refresh_all(oracle, action->agent, batch->as_of_us,
-				       action->count, world->now_us);
-		is_right = batch->is_taken == is_taken;
-		is_refused = !batch->is_taken;
-		frames->refreshes++;
-	}
-	if (is_right)
-		return;
-	if (!is_refused) {
-		world_differ(world, "agent %u: kind %d was taken",
-			     action->agent, action->kind);
-		return;
-	}
-	/* Counting is dear, and not done each time. */
-	*oracle = before;
-	oracle->agents[action->agent].is_wanted = true;
-	if (action->kind == ACTION_END)
-		oracle->agents[action->agent].is_open = false;
-	frames->busy++;
-}
-
-static void complete_records(struct frames *frames,
-			     const struct ur_batch *batch,
-			     const struct ur_refusal *refusals,
-			     const struct frame_of *frame)
-{
-	struct world *world = &frames->world;
-	size_t refused = 0;
-
-	for (size_t i = 0; i < frame->count; i++) {
-		const struct action *action = &frame->actions[i];
-		struct ur_statement statement = action->statement;
-		int expected, code = 0;
-
-		statement.as_of_us = batch->as_of_us;
-		oracle_count_maps(&world->oracle, action->agent,
-				  statement.op == UIDRECV_OP_MAP);
-		expected =
-		    oracle_apply(&world->oracle, action->agent,
-				 world_index(statement.address),
-				 ORACLE_ADDRESSES, &statement, world->now_us);
-		if (refused < batch->refusals_count &&
-		    refusals[refused].index == i)
-			code = refusals[refused++].code;
-		if (code != expected)
-			world_differ(world, "record %zu: REJECT %d, not %d", i,
-				     code, expected);
-		world->operations++;
-	}
-	if (refused != batch->refusals_count)
-		world_differ(world, "agent %u: REJECTs of nothing",
-			     batch->peer->id);
-}
-
-static void completed(void *owner, const struct ur_batch *batch,
-		      const struct ur_refusal *refusals)
-{
-	struct frames *frames = owner;
-	const struct frame_of *frame =
-	    &frames->submitted[frames->completed_count++];
-
-	switch (frame->actions[0].kind) {
-	case ACTION_SAY:
-		complete_records(frames, batch, refusals, frame);
-		break;
-	case ACTION_BEGIN:
-		oracle_begin(&frames->world.oracle, frame->actions[0].agent);
-		break;
-	default:
-		complete_snapshot(frames, batch, &frame->actions[0]);
-	}
 }
 
 static int put(void *user, const struct ur_change *change)
@@ -123,24 +31,25 @@ void frames_make_table(struct frames *frames)
 
 	while (ur_store_next_change(world->store, &change) == 1)
 		continue;
-	fail(frames, "table", ur_table_create(&frames->table, &options));
+	frames_fail(frames, "table", ur_table_create(&frames->table, &options));
 	if (world->difference[0])
 		return;
 	for (uint32_t id = 1; id < ORACLE_AGENTS; id++)
-		fail(frames, "agent",
-		     ur_table_add_agent(frames->table, id,
-					frames->peers[id].right->name,
-					frames->peers[id].right->name_size));
-	fail(frames, "scan",
-	     ur_store_scan(world->store, world->now_us, put, frames));
-	fail(frames, "publish", ur_table_publish(frames->table));
+		frames_fail(
+		    frames, "agent",
+		    ur_table_add_agent(frames->table, id,
+				       frames->peers[id].right->name,
+				       frames->peers[id].right->name_size));
+	frames_fail(frames, "scan",
+		    ur_store_scan(world->store, world->now_us, put, frames));
+	frames_fail(frames, "publish", ur_table_publish(frames->table));
 	ur_table_close(former);
 	ur_table_beat(frames->table);
 }
 
 static void make_rights(struct frames *frames)
 {
-	fail(frames, "rights", uidrecv_rights_new(&frames->rights));
+	frames_fail(frames, "rights", uidrecv_rights_new(&frames->rights));
 	for (uint32_t id = 1; id < ORACLE_AGENTS; id++) {
 		const struct oracle_agent *it =
 		    &frames->world.oracle.agents[id];
@@ -150,9 +59,9 @@ static void make_rights(struct frames *frames)
 		    "%s 0.0.0.0/0 ::/0 priority=%u allow=never%s\n", it->name,
 		    it->priority, script_keep_percent(id) ? "" : ",drops");
 
-		fail(frames, "right",
-		     uidrecv_rights_parse(frames->rights, line, (size_t)size,
-					  NULL, 0));
+		frames_fail(frames, "right",
+			    uidrecv_rights_parse(frames->rights, line,
+						 (size_t)size, NULL, 0));
 	}
 	for (uint32_t id = 1; id < ORACLE_AGENTS; id++) {
 		const char *name = frames->world.oracle.agents[id].name;
@@ -183,10 +92,10 @@ void frames_init(struct frames *frames)
 	frames->round.store = frames->world.store;
 	frames->round.table = &frames->table;
 	frames->round.log = &frames->log;
-	frames->round.completed = completed;
+	frames->round.completed = frames_completed;
 	frames->round.owner = frames;
-	fail(frames, "reader",
-	     uidrecv_reader_open(&frames->reader, frames->path, NULL));
+	frames_fail(frames, "reader",
+		    uidrecv_reader_open(&frames->reader, frames->path, NULL));
 }
 
 void frames_done(struct frames *frames)
@@ -256,11 +165,12 @@ static void submit(struct frames *frames)
 		batch.type = action->kind == ACTION_END ? UR_SNAPSHOT_END
 							: UR_REFRESH_ALL;
 	}
-	fail(frames, "submit",
-	     ur_round_submit(&frames->round, &batch,
-			     buf.size ? ur_buf_front(&buf) + UR_FRAME_HEADER
-				      : (const uint8_t *)"",
-			     buf.size ? buf.size - UR_FRAME_HEADER : 0));
+	frames_fail(frames, "submit",
+		    ur_round_submit(&frames->round, &batch,
+				    buf.size
+					? ur_buf_front(&buf) + UR_FRAME_HEADER
+					: (const uint8_t *)"",
+				    buf.size ? buf.size - UR_FRAME_HEADER : 0));
 	ur_buf_done(&buf);
 }
 
@@ -268,8 +178,9 @@ static void run_round(struct frames *frames)
 {
 	struct world *world = &frames->world;
 
-	fail(frames, "round",
-	     ur_round_run(&frames->round, world->now_us, world->wall_us));
+	frames_fail(
+	    frames, "round",
+	    ur_round_run(&frames->round, world->now_us, world->wall_us));
 	if (frames->completed_count != frames->submitted_count)
 		world_differ(world, "%zu completed instead of %zu",
 			     frames->completed_count, frames->submitted_count);
@@ -284,8 +195,9 @@ static void begin_session(struct frames *frames, uint32_t agent)
 	run_round(frames);
 	world_begin(world);
 	world_session(world, agent, world->oracle.agents[agent].session_id + 1);
-	fail(frames, "commit",
-	     ur_store_commit(world->store, world->now_us, world->wall_us));
+	frames_fail(
+	    frames, "commit",
+	    ur_store_commit(world->store, world->now_us, world->wall_us));
 	frames->serials[agent] = 0;
 }
 
@@ -300,26 +212,26 @@ static struct action shifted(const struct action *action, uint64_t shift_us)
 	return it;
 }
 
-static void settle(struct frames *frames)
+void frames_settle(struct frames *frames)
 {
 	struct world *world = &frames->world;
 	int rc;
 
 	while ((rc = ur_store_settle(world->store, 2, world->now_us)) == 1)
 		continue;
-	fail(frames, "settle", rc);
-	fail(frames, "publish",
-	     ur_round_publish(&frames->round, world->now_us));
+	frames_fail(frames, "settle", rc);
+	frames_fail(frames, "publish",
+		    ur_round_publish(&frames->round, world->now_us));
 }
 
-static void collect(struct frames *frames, size_t rows)
+void frames_collect(struct frames *frames, size_t rows)
 {
 	struct world *world = &frames->world;
 
-	fail(frames, "collect",
-	     ur_store_collect(world->store, rows, world->now_us,
-			      world->wall_us));
-	settle(frames);
+	frames_fail(frames, "collect",
+		    ur_store_collect(world->store, rows, world->now_us,
+				     world->wall_us));
+	frames_settle(frames);
 }
 
 static void accept_drops(struct frames *frames, uint32_t agent)
@@ -327,10 +239,10 @@ static void accept_drops(struct frames *frames, uint32_t agent)
 	struct world *world = &frames->world;
 
 	oracle_accept(&world->oracle, agent);
-	fail(frames, "accept",
-	     ur_store_accept_drops(world->store, agent, world->now_us,
-				   world->wall_us));
-	settle(frames);
+	frames_fail(frames, "accept",
+		    ur_store_accept_drops(world->store, agent, world->now_us,
+					  world->wall_us));
+	frames_settle(frames);
 }
 
 void frames_accept(struct frames *frames)
@@ -345,11 +257,11 @@ static void pause_round(struct frames *frames)
 	struct world *world = &frames->world;
 
 	if (world_draw(world, 4) == 0)
-		collect(frames, world_draw(world, 6));
+		frames_collect(frames, world_draw(world, 6));
 	if (world_draw(world, 8) == 0)
 		accept_drops(
 		    frames, 1 + (uint32_t)world_draw(world, ORACLE_AGENTS - 1));
-	settle(frames);
+	frames_settle(frames);
 	frames_check(frames, false);
 }
 
@@ -387,7 +299,7 @@ static void play_list(struct frames *frames, const struct action *list,
 		pause_round(frames);
 	}
 	run_round(frames);
-	settle(frames);
+	frames_settle(frames);
 }
 
 void frames_play(struct frames *frames, const struct script *script,
@@ -428,78 +340,7 @@ void frames_reset(struct frames *frames)
 	run_round(frames);
 	frames_accept(frames);
 	for (int i = 0; i < 3; i++)
-		collect(frames, 10 * ORACLE_ADDRESSES);
+		frames_collect(frames, 10 * ORACLE_ADDRESSES);
 	oracle_collect(&world->oracle, world->now_us);
 	frames_check(frames, true);
-}
-
-static void check_mapping(struct frames *frames, size_t index,
-			  const struct uidrecv_mapping *mapping,
-			  const struct oracle_claim *claim, uint32_t agent)
-{
-	struct world *world = &frames->world;
-	uint64_t left_ms = UINT64_MAX;
-
-	if (!claim) {
-		world_differ(world, "address %zu is %s's of %s, not nobody's",
-			     index, mapping->user, mapping->agent);
-		return;
-	}
-	if (claim->deadline_us != ORACLE_NEVER)
-		left_ms = (claim->deadline_us - world->now_us) / 1000;
-	if (strcmp(mapping->user, claim->user) != 0 ||
-	    strcmp(mapping->agent, world->oracle.agents[agent].name) != 0 ||
-	    mapping->source != claim->source)
-		world_differ(world, "address %zu is %s's of %s, not %s's of %s",
-			     index, mapping->user, mapping->agent, claim->user,
-			     world->oracle.agents[agent].name);
-	else if (mapping->expires_in_ms != left_ms)
-		world_differ(world, "address %zu lives for %ju ms, not %ju",
-			     index, (uintmax_t)mapping->expires_in_ms,
-			     (uintmax_t)left_ms);
-}
-
-void frames_check(struct frames *frames, bool is_collected)
-{
-	struct world *world = &frames->world;
-	uint64_t base_us = ur_store_get_base_us(world->store);
-
-	for (size_t i = 0; i < ORACLE_ADDRESSES; i++) {
-		struct uidrecv_query query = {.address = world_address(i)};
-		struct uidrecv_mapping mapping;
-		uint32_t agent;
-		const struct oracle_claim *claim =
-		    oracle_answer(&world->oracle, i, world->now_us, &agent);
-		int rc = uidrecv_reader_lookup(
-		    frames->reader, &query, world->now_us - base_us, &mapping);
-
-		fail(frames, "lookup", rc);
-		if (rc == 1)
-			check_mapping(frames, i, &mapping, claim, agent);
-		else if (claim && is_collected)
-			world_differ(world, "address %zu is nobody's, not %s's",
-				     i, claim->user);
-	}
-}
-
-void frames_check_deadlines(struct frames *frames)
-{
-	struct world *world = &frames->world;
-
-	for (int i = 0; i < 3; i++)
-		collect(frames, 10 * ORACLE_ADDRESSES);
-	frames_check(frames, true);
-	for (;;) {
-		uint64_t next_us = world_next_deadline(world, world->now_us);
-
-		if (next_us == ORACLE_NEVER)
-			return;
-		/* The table counts milliseconds, as do all times here. */
-		world->now_us = next_us - 1000;
-		settle(frames);
-		frames_check(frames, true);
-		world->now_us = next_us;
-		settle(frames);
-		frames_check(frames, true);
-	}
 }

@@ -33,6 +33,11 @@ struct frames {
 	uint64_t ends, refreshes, busy; /* busy: refused for that alone */
 };
 
+void frames_fail(struct frames *frames, const char *what, int rc);
+/* What the oracle does when the round has completed a message. */
+void frames_completed(void *owner, const struct ur_batch *batch,
+		      const struct ur_refusal *refusals);
+
 void frames_init(struct frames *frames);
 void frames_done(struct frames *frames);
 
@@ -44,6 +49,10 @@ void frames_accept(struct frames *frames);
 
 /* Nobody says anything any more, a day later. */
 void frames_reset(struct frames *frames);
+
+/* What a receiver does each second, and publishes. */
+void frames_settle(struct frames *frames);
+void frames_collect(struct frames *frames, size_t rows);
 
 /*
  * Plays a script in the order of the indexes given. Of 8 times join is how

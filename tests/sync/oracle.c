@@ -235,6 +235,12 @@ void oracle_session(struct oracle *oracle, uint32_t agent, uint64_t session_id)
 	it->is_begun = false;
 }
 
+void oracle_gap(struct oracle *oracle, uint32_t agent)
+{
+	oracle->agents[agent].is_open = false;
+	oracle->agents[agent].is_wanted = true;
+}
+
 void oracle_begin(struct oracle *oracle, uint32_t agent)
 {
 	struct oracle_agent *it = &oracle->agents[agent];

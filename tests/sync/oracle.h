@@ -67,6 +67,8 @@ int oracle_apply(struct oracle *oracle, uint32_t agent, size_t address,
 
 /* A session id that may be the same as before. */
 void oracle_session(struct oracle *oracle, uint32_t agent, uint64_t session_id);
+/* Serials are missing, or the sink has lost some. */
+void oracle_gap(struct oracle *oracle, uint32_t agent);
 void oracle_begin(struct oracle *oracle, uint32_t agent);
 void oracle_count_maps(struct oracle *oracle, uint32_t agent, uint64_t count);
 enum oracle_ending oracle_end(struct oracle *oracle, uint32_t agent,

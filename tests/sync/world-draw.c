@@ -170,6 +170,10 @@ static void say_something(struct world *world, uint32_t agent)
 		world_session(world, agent,
 			      world->oracle.agents[agent].session_id + 1);
 		break;
+	case 6:
+		if (world_draw(world, 10) == 0)
+			world_gap(world, agent);
+		break;
 	default:
 		say_records(world, agent);
 	}

@@ -64,6 +64,14 @@ uint64_t world_draw(struct world *world, uint64_t below);
 void world_differ(struct world *world, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+void world_trace(const struct world *world, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* An error of the store, which none of the operations here may have. */
+bool world_failed(struct world *world, const char *what, int rc);
+/* Shows an answer, or all that is listed. */
+int world_show(void *user, const struct ur_change *answer);
+void world_take_changes(struct world *world);
+
 /* Makes a store with six agents, each in a session. */
 void world_init(struct world *world, uint64_t seed);
 /* The oracle without a store. */
@@ -91,6 +99,7 @@ void world_begin(struct world *world);
 void world_apply(struct world *world, uint32_t agent,
 		 const struct ur_statement *statement);
 void world_session(struct world *world, uint32_t agent, uint64_t session_id);
+void world_gap(struct world *world, uint32_t agent);
 void world_snapshot(struct world *world, uint32_t agent);
 enum ur_ending world_end(struct world *world, uint32_t agent, uint64_t count,
 			 unsigned int keep_percent, bool may_count);
