@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent-private.h"
+#include "luck.h"
 #include "said.h"
 
 static struct uidrecv_address address_of(uint32_t place)
@@ -110,6 +111,37 @@ void said_refresh_all(struct said *said)
 	cr_assert_eq(uidrecv_agent_refresh_all(said->agent->agent, count), 0);
 	said->refreshes++;
 	note(said);
+}
+
+void said_anything(struct said *said)
+{
+	uint32_t place = (uint32_t)luck_below(SAID_PLACES);
+
+	switch (luck_below(16)) {
+	case 0:
+		said_begin(said);
+		break;
+	case 1:
+	case 2:
+		if (said->now.is_open)
+			said_end(said);
+		break;
+	case 3:
+		if (said->has_snapshot && !said->now.is_open)
+			said_refresh_all(said);
+		break;
+	case 4:
+		said_logout(said, place);
+		break;
+	case 5:
+		said_withdraw(said, place);
+		break;
+	case 6:
+		said_map_refused(said);
+		break;
+	default:
+		said_map(said, place);
+	}
 }
 
 bool said_is_over(const struct said *said)

@@ -2,8 +2,8 @@
 /*
  * What one agent says, and what the table must be after each of its serials:
  * so whatever breaks, the table is that of some serial from the last that is
- * acknowledged on. The agent is alone in its receiver, and says only what the
- * receiver must take, or refuse.
+ * acknowledged on. The agent is alone in its receiver, says only what
+ * the receiver must take or refuse, and its drops are never held.
  */
 #ifndef TESTS_SYNC_SAID_H
 #define TESTS_SYNC_SAID_H
@@ -46,6 +46,9 @@ void said_begin(struct said *said);
 void said_end(struct said *said);
 /* None may be open, and there must have been one. */
 void said_refresh_all(struct said *said);
+
+/* Any of these that the agent may say now, at random. */
+void said_anything(struct said *said);
 
 /* Is all acknowledged? */
 bool said_is_over(const struct said *said);

@@ -141,53 +141,13 @@ Test(live_cuts, P19_cut_at_every_byte_down)
 	cut_everywhere(PROXY_DOWN);
 }
 
-/* Of a snapshot without mappings the drops would be held. */
-static void end_snapshot(struct said *said, uint32_t place)
-{
-	if (!said->now.is_open)
-		return;
-	said_map(said, place);
-	said_end(said);
-}
-
-/* Anything that the agent may say now. */
-static void say_something(struct said *said)
-{
-	uint32_t place = (uint32_t)luck_below(SAID_PLACES);
-
-	switch (luck_below(16)) {
-	case 0:
-		said_begin(said);
-		break;
-	case 1:
-	case 2:
-		end_snapshot(said, place);
-		break;
-	case 3:
-		if (said->has_snapshot && !said->now.is_open)
-			said_refresh_all(said);
-		break;
-	case 4:
-		said_logout(said, place);
-		break;
-	case 5:
-		said_withdraw(said, place);
-		break;
-	case 6:
-		said_map_refused(said);
-		break;
-	default:
-		said_map(said, place);
-	}
-}
-
 /* By bytes of either way, or by freeing the receiver. */
 static void break_something(struct scene *scene)
 {
 	struct proxy *proxy = &scene->proxy;
 	enum proxy_way way = luck_below(2) ? PROXY_UP : PROXY_DOWN;
 
-	if (luck_below(8)) {
+	if (luck_below(4)) {
 		proxy->cut_at[way] =
 		    proxy->moved[way] + 1 +
 		    luck_below(luck_below(2) ? 3000 : 60000 / CUTS);
@@ -210,7 +170,7 @@ static void cut_once_at_random(struct scene *scene)
 		uint64_t count = said_is_over(said) ? 1 + luck_below(40) : 0;
 
 		while (count--)
-			say_something(said);
+			said_anything(said);
 		said_hurry(said);
 		live_turn(&scene->live);
 		said_check_table(said, "at random");
@@ -224,7 +184,8 @@ static void cut_at_random(struct scene *scene)
 	said_init(said, &scene->live, new_agent(scene));
 	for (int i = 0; i < CUTS; i++)
 		cut_once_at_random(scene);
-	end_snapshot(said, 0);
+	if (said->now.is_open)
+		said_end(said);
 	uidrecv_agent_finish(said->agent->agent);
 	live_await(&scene->live,
 		   (said_hurry(said), said->agent->result == -ESHUTDOWN));

@@ -56,27 +56,6 @@ static struct live_agent *new_agent(struct scene *scene, uint32_t batch_max)
 	return live_agent(&scene->live, "a.example", &options);
 }
 
-/* A snapshot, a part of the places, or all that is there once more. */
-static void say_something(struct said *said)
-{
-	uint64_t count = 1 + luck_below(12);
-
-	if (luck_below(2))
-		said_begin(said);
-	while (count--) {
-		said_map(said, (uint32_t)luck_below(SAID_PLACES));
-		if (luck_below(8) == 0)
-			said_map_refused(said);
-		if (luck_below(8) == 0)
-			said_logout(said, (uint32_t)luck_below(SAID_PLACES));
-	}
-	said_map(said, 0);
-	if (said->now.is_open)
-		said_end(said);
-	else if (said->has_snapshot)
-		said_refresh_all(said);
-}
-
 static void kill_once(struct scene *scene)
 {
 	struct said *said = &scene->said;
@@ -85,8 +64,8 @@ static void kill_once(struct scene *scene)
 
 	live_await(&scene->live, (said_hurry(said), said_is_over(said)));
 	while (turns--) {
-		if (luck_below(3) == 0)
-			say_something(said);
+		for (uint64_t i = luck_below(8); i; i--)
+			said_anything(said);
 		live_turn(&scene->live);
 	}
 	status = daemon_end(&scene->daemon, SIGKILL);
@@ -104,6 +83,8 @@ static void kill_at_random(struct scene *scene)
 	said_init(said, &scene->live, new_agent(scene, 3));
 	for (int i = 0; i < KILLS; i++)
 		kill_once(scene);
+	if (said->now.is_open)
+		said_end(said);
 	uidrecv_agent_finish(said->agent->agent);
 	live_await(&scene->live,
 		   (said_hurry(said), said->agent->result == -ESHUTDOWN));
