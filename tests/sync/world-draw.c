@@ -39,7 +39,7 @@ struct ur_statement world_draw_fresh(struct world *world, uint32_t agent)
 	static const enum uidrecv_op ops[] = {
 	    UIDRECV_OP_MAP,	UIDRECV_OP_MAP,	   UIDRECV_OP_MAP,
 	    UIDRECV_OP_REFRESH, UIDRECV_OP_LOGOUT, UIDRECV_OP_WITHDRAW};
-	struct ur_statement it = {.op = ops[world_draw(world, 6)]};
+	struct ur_statement it = {.op = (uint16_t)ops[world_draw(world, 6)]};
 	uint64_t delay = world_draw(world, 4) ? world_draw(world, 20)
 					      : world_draw(world, DELAY);
 
