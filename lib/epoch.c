@@ -7,8 +7,8 @@
 
 enum {
 	IS_OPEN = 1 << 0,
-	IS_OF_SESSION = 1 << 1,
-	FLAGS = IS_OPEN | IS_OF_SESSION,
+	IS_WHOLE = 1 << 1,
+	FLAGS = IS_OPEN | IS_WHOLE,
 };
 
 static uint64_t refreshed_of(const struct ur_epochs *epochs, uint32_t epoch)
@@ -74,7 +74,7 @@ void ur_epochs_begin(struct ur_epochs *epochs)
 {
 	epochs->maps = 0;
 	epochs->is_open = true;
-	epochs->is_of_session = true;
+	epochs->is_whole = false;
 	/* After four thousand million snapshots nothing is dropped any more. */
 	if (epochs->current == UINT32_MAX)
 		return;
@@ -107,19 +107,24 @@ static void drop(struct ur_epochs *epochs, uint32_t floor)
 		remove_former(epochs, 0);
 }
 
+static void complete(struct ur_epochs *epochs)
+{
+	epochs->is_open = false;
+	epochs->is_whole = true;
+	epochs->wanted = 0;
+}
+
 void ur_epochs_end(struct ur_epochs *epochs)
 {
 	drop(epochs, epochs->current);
-	epochs->is_open = false;
-	epochs->wanted = 0;
+	complete(epochs);
 }
 
 void ur_epochs_hold(struct ur_epochs *epochs, uint64_t claims)
 {
 	epochs->held = epochs->current;
 	epochs->held_claims = claims;
-	epochs->is_open = false;
-	epochs->wanted = 0;
+	complete(epochs);
 }
 
 void ur_epochs_accept(struct ur_epochs *epochs)
@@ -135,14 +140,16 @@ void ur_epochs_refuse_end(struct ur_epochs *epochs, uint8_t code)
 
 void ur_epochs_want(struct ur_epochs *epochs, uint8_t code)
 {
-	if (code == UIDRECV_RESYNC_GAP)
+	if (code == UIDRECV_RESYNC_GAP) {
 		epochs->is_open = false;
+		epochs->is_whole = false;
+	}
 	epochs->wanted = code;
 }
 
 uint8_t ur_epochs_check_refresh(const struct ur_epochs *epochs)
 {
-	if (!epochs->is_of_session || epochs->is_open)
+	if (!epochs->is_whole)
 		return UIDRECV_RESYNC_NO_SNAPSHOT;
 	/* The next BEGIN must find room for the time of this one. */
 	if (epochs->formers_count == UR_EPOCH_FORMERS)
@@ -159,7 +166,7 @@ void ur_epochs_refresh(struct ur_epochs *epochs, uint64_t as_of_us)
 void ur_epochs_new_session(struct ur_epochs *epochs)
 {
 	epochs->is_open = false;
-	epochs->is_of_session = false;
+	epochs->is_whole = false;
 	epochs->maps = 0;
 }
 
@@ -183,9 +190,8 @@ void ur_epochs_encode(const struct ur_epochs *epochs,
 	to = ur_bytes_put_u64(to, epochs->held_claims);
 	to = ur_bytes_put_u64(to, epochs->refreshed_us);
 	to = ur_bytes_put_u64(to, epochs->maps);
-	to = ur_bytes_put_u8(
-	    to, (uint8_t)((epochs->is_open ? IS_OPEN : 0) |
-			  (epochs->is_of_session ? IS_OF_SESSION : 0)));
+	to = ur_bytes_put_u8(to, (uint8_t)((epochs->is_open ? IS_OPEN : 0) |
+					   (epochs->is_whole ? IS_WHOLE : 0)));
 	to = ur_bytes_put_u8(to, epochs->wanted);
 	to = ur_bytes_put_u8(to, epochs->formers_count);
 	to = ur_bytes_put_u8(to, 0);
@@ -224,6 +230,7 @@ static bool is_sound(const struct ur_epochs *epochs)
 	    (epochs->held && epochs->held <= epochs->floor) ||
 	    (!epochs->held && epochs->held_claims) ||
 	    epochs->wanted > UIDRECV_RESYNC_BUSY ||
+	    (epochs->is_open && epochs->is_whole) ||
 	    (epochs->refreshed_us && epochs->formers_count == UR_EPOCH_FORMERS))
 		return false;
 	return are_formers_sound(epochs);
@@ -250,7 +257,7 @@ bool ur_epochs_decode(struct ur_epochs *epochs,
 	if (flags & ~FLAGS || zero || epochs->formers_count > UR_EPOCH_FORMERS)
 		return false;
 	epochs->is_open = flags & IS_OPEN;
-	epochs->is_of_session = flags & IS_OF_SESSION;
+	epochs->is_whole = flags & IS_WHOLE;
 	for (int i = 0; i < UR_EPOCH_FORMERS; i++) {
 		struct ur_epoch_former *former = &epochs->formers[i];
 

@@ -30,8 +30,9 @@ struct ur_epochs {
 	uint64_t refreshed_us; /* REFRESH ALL of the current epoch; 0: none */
 	uint64_t maps;	       /* MAP records since BEGIN */
 	bool is_open;	       /* BEGIN without END */
-	bool is_of_session; /* the current epoch began in the present session */
-	uint8_t wanted;	    /* a snapshot is: enum uidrecv_resync; 0: no */
+	bool
+	    is_whole; /* the present session ended it well, and lacks nothing */
+	uint8_t wanted; /* a snapshot is: enum uidrecv_resync; 0: no */
 	uint8_t formers_count;
 	struct ur_epoch_former formers[UR_EPOCH_FORMERS]; /* by epoch */
 };

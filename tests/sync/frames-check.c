@@ -37,7 +37,8 @@ static void complete_snapshot(struct frames *frames,
 	*oracle = before;
 	oracle->agents[action->agent].is_wanted = true;
 	if (action->kind == ACTION_END)
-		oracle->agents[action->agent].is_open = false;
+		oracle->agents[action->agent].is_open =
+		    oracle->agents[action->agent].is_whole = false;
 	frames->busy++;
 }
 

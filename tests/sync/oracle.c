@@ -232,12 +232,13 @@ void oracle_session(struct oracle *oracle, uint32_t agent, uint64_t session_id)
 		return;
 	it->session_id = session_id;
 	it->is_open = false;
-	it->is_begun = false;
+	it->is_whole = false;
 }
 
 void oracle_gap(struct oracle *oracle, uint32_t agent)
 {
 	oracle->agents[agent].is_open = false;
+	oracle->agents[agent].is_whole = false;
 	oracle->agents[agent].is_wanted = true;
 }
 
@@ -247,7 +248,7 @@ void oracle_begin(struct oracle *oracle, uint32_t agent)
 
 	it->epoch++;
 	it->is_open = true;
-	it->is_begun = true;
+	it->is_whole = false;
 	it->maps = 0;
 	it->all_us = 0;
 }
@@ -280,6 +281,7 @@ enum oracle_ending oracle_end(struct oracle *oracle, uint32_t agent,
 		return ORACLE_REFUSED;
 	}
 	it->is_wanted = false;
+	it->is_whole = true;
 	if (stated * 100 < all * keep_percent) {
 		it->held = it->epoch;
 		return ORACLE_HELD;
@@ -293,7 +295,7 @@ bool oracle_refresh_all(struct oracle *oracle, uint32_t agent,
 {
 	struct oracle_agent *it = &oracle->agents[agent];
 
-	if (!it->is_begun || it->is_open || as_of_us > now_us + AHEAD_US ||
+	if (!it->is_whole || as_of_us > now_us + AHEAD_US ||
 	    count != oracle_count_stated(oracle, agent, now_us)) {
 		it->is_wanted = true;
 		return false;

@@ -45,7 +45,7 @@ struct oracle_agent {
 	uint64_t session_id;
 	uint32_t epoch;
 	bool is_open;	 /* a snapshot, of this session */
-	bool is_begun;	 /* the epoch, in this session */
+	bool is_whole;	 /* a snapshot of this session, with an END */
 	bool is_wanted;	 /* a snapshot */
 	uint64_t maps;	 /* MAP records since BEGIN */
 	uint64_t all_us; /* REFRESH ALL of this epoch; 0: none */

@@ -89,7 +89,7 @@ void script_draw(struct script *script, uint64_t seed, size_t before,
 	alone.trace = false;
 	for (uint32_t agent = 1; agent < ORACLE_AGENTS; agent++) {
 		alone.oracle.agents[agent].epoch = 1;
-		alone.oracle.agents[agent].is_begun = true;
+		alone.oracle.agents[agent].is_whole = true;
 	}
 	while (script->before_count < before)
 		draw_next(&alone, script->before, &script->before_count,

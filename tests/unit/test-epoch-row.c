@@ -28,8 +28,7 @@ static const struct ur_epochs full = {
     .held_claims = 4,
     .refreshed_us = START,
     .maps = 5,
-    .is_open = true,
-    .is_of_session = true,
+    .is_whole = true,
     .wanted = UIDRECV_RESYNC_GAP,
     .formers_count = 3,
     .formers = {{2, START - 9, 1}, {5, START - 5, 2}, {8, START - 1, 3}},
@@ -37,13 +36,13 @@ static const struct ur_epochs full = {
 
 static bool is_same(const struct ur_epochs *a, const struct ur_epochs *b)
 {
-	bool is =
-	    a->current == b->current && a->floor == b->floor &&
-	    a->held == b->held && a->stated == b->stated &&
-	    a->held_claims == b->held_claims &&
-	    a->refreshed_us == b->refreshed_us && a->maps == b->maps &&
-	    a->is_open == b->is_open && a->is_of_session == b->is_of_session &&
-	    a->wanted == b->wanted && a->formers_count == b->formers_count;
+	bool is = a->current == b->current && a->floor == b->floor &&
+		  a->held == b->held && a->stated == b->stated &&
+		  a->held_claims == b->held_claims &&
+		  a->refreshed_us == b->refreshed_us && a->maps == b->maps &&
+		  a->is_open == b->is_open && a->is_whole == b->is_whole &&
+		  a->wanted == b->wanted &&
+		  a->formers_count == b->formers_count;
 
 	for (int i = 0; i < UR_EPOCH_FORMERS; i++)
 		is = is && a->formers[i].epoch == b->formers[i].epoch &&
@@ -105,6 +104,7 @@ Test(epoch_row, S15_what_cannot_be_is_refused)
 	/* Claims are held, but none can be. */
 	expect_refused(HELD + 3, 0);
 	/* What a flag, a wish, or the number of formers cannot be. */
+	expect_refused(FLAGS, 3);
 	expect_refused(FLAGS, 4);
 	expect_refused(WANTED, UIDRECV_RESYNC_BUSY + 1);
 	expect_refused(WANTED, 255);
@@ -182,7 +182,7 @@ static void end_somehow(struct ur_epochs *epochs, uint64_t *seed)
 
 	if (ur_epochs_check_end(epochs, draw(seed, 8) ? epochs->maps : 99))
 		ur_epochs_refuse_end(epochs, UIDRECV_RESYNC_COUNT);
-	else if (older > 0 && draw(seed, 3))
+	else if (older > 0 && draw(seed, 12))
 		ur_epochs_hold(epochs, older);
 	else
 		ur_epochs_end(epochs);
@@ -220,10 +220,12 @@ static void step(struct ur_epochs *epochs, uint64_t *seed, int now)
 			ur_epochs_refresh(epochs, START + (uint64_t)now);
 		break;
 	case 7:
-		if (draw(seed, 4) == 0)
+		if (draw(seed, 8) == 0)
 			ur_epochs_new_session(epochs);
 		else
-			ur_epochs_want(epochs, UIDRECV_RESYNC_GAP);
+			ur_epochs_want(epochs, draw(seed, 8)
+						   ? UIDRECV_RESYNC_COUNT
+						   : UIDRECV_RESYNC_GAP);
 		break;
 	case 8:
 	case 9:

@@ -198,7 +198,7 @@ Test(epoch, begin_opens_and_drops_nothing)
 	epochs.maps = 7;
 	ur_epochs_begin(&epochs);
 	cr_expect(epochs.is_open);
-	cr_expect(epochs.is_of_session);
+	cr_expect_not(epochs.is_whole);
 	cr_expect_eq(epochs.maps, 0);
 	cr_expect_eq(epochs.floor, 1);
 	cr_expect_eq(epochs.current, 2);
@@ -344,7 +344,23 @@ Test(epoch, refresh_all_needs_a_snapshot_of_its_session)
 		     UIDRECV_RESYNC_NO_SNAPSHOT);
 	ur_epochs_end(&epochs);
 	cr_expect_eq(ur_epochs_check_refresh(&epochs), 0);
+	ur_epochs_want(&epochs, UIDRECV_RESYNC_COUNT);
+	cr_expect_eq(ur_epochs_check_refresh(&epochs), 0);
 	ur_epochs_new_session(&epochs);
+	cr_expect_eq(ur_epochs_check_refresh(&epochs),
+		     UIDRECV_RESYNC_NO_SNAPSHOT);
+}
+
+/* A mapping and the end of another that are lost do not show in the count. */
+Test(epoch, refresh_all_needs_a_snapshot_that_lacks_nothing)
+{
+	struct ur_epochs epochs = one_of(2);
+
+	ur_epochs_want(&epochs, UIDRECV_RESYNC_GAP);
+	cr_expect_eq(ur_epochs_check_refresh(&epochs),
+		     UIDRECV_RESYNC_NO_SNAPSHOT);
+	ur_epochs_begin(&epochs);
+	ur_epochs_refuse_end(&epochs, UIDRECV_RESYNC_COUNT);
 	cr_expect_eq(ur_epochs_check_refresh(&epochs),
 		     UIDRECV_RESYNC_NO_SNAPSHOT);
 }
@@ -371,7 +387,7 @@ Test(epoch, a_new_session_gives_up_what_is_open)
 	epochs.maps = 1;
 	ur_epochs_new_session(&epochs);
 	cr_expect_not(epochs.is_open);
-	cr_expect_not(epochs.is_of_session);
+	cr_expect_not(epochs.is_whole);
 	cr_expect_eq(epochs.maps, 0);
 	/* It has dropped nothing, what it stated stays, and so does a wish. */
 	cr_expect_eq(epochs.floor, 1);
