@@ -166,6 +166,7 @@ int uidrecv_receiver_new(struct uidrecv_receiver **ret_receiver,
 	receiver->loop.wake_fd = -1;
 	receiver->pid = getpid();
 	receiver->retry_us = 100000;
+	receiver->greetings_last = &receiver->greetings;
 	ur_round_init(&receiver->round);
 	ret = load_options(receiver, options);
 	receiver->log = (struct ur_log){.fn = receiver->options.log,
@@ -194,6 +195,7 @@ void uidrecv_receiver_free(struct uidrecv_receiver *receiver)
 	while (receiver->conns)
 		ur_conn_free(receiver->conns);
 	ur_receiver_close_listeners(receiver);
+	ur_receiver_forget_hellos(receiver);
 	ur_round_done(&receiver->round);
 	ur_table_close(receiver->table);
 	ur_store_close(receiver->store);

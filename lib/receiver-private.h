@@ -31,6 +31,7 @@ struct uidrecv_receiver {
 	struct ur_rank *ranks; /* by agent id */
 	size_t ranks_count;
 
+	struct ur_greeting *greetings, **greetings_last; /* HELLOs that wait */
 	struct ur_listener *listeners;
 	struct ur_conn *conns; /* newest first */
 	uint64_t handshakes;   /* connections before READY */
@@ -94,8 +95,16 @@ void ur_receiver_resume_all(struct uidrecv_receiver *receiver);
 
 /* receiver-hello.c */
 
-/* Answers with READY or BYE. */
+/* Keeps it until ur_receiver_welcome(). */
 void ur_receiver_on_hello(struct ur_conn *conn, const struct ur_hello *hello);
+
+/* Answers all that came with READY or BYE, after one commit. */
+void ur_receiver_welcome(struct uidrecv_receiver *receiver);
+
+/* The connection is gone; all are. */
+void ur_receiver_forget_hello(struct uidrecv_receiver *receiver,
+			      const struct ur_conn *conn);
+void ur_receiver_forget_hellos(struct uidrecv_receiver *receiver);
 
 /* The clock of an agent, as a KEEPALIVE tells it. */
 void ur_receiver_on_clock(struct ur_conn *conn,

@@ -213,6 +213,7 @@ static void on_ended(struct ur_conn *conn, int error)
 	bool was_open = peer && peer->conn == conn;
 
 	ur_round_forget(&receiver->round, conn);
+	ur_receiver_forget_hello(receiver, conn);
 	count_end(receiver, conn, error);
 	if (was_open) {
 		peer->conn = NULL;

@@ -257,6 +257,7 @@ int uidrecv_receiver_dispatch(struct uidrecv_receiver *receiver)
 	ur_loop_poll(&receiver->loop);
 	if (!receiver->is_blocked || receiver->retry_is_due)
 		(void)ur_receiver_run_round(receiver);
+	ur_receiver_welcome(receiver);
 	if (receiver->is_settling)
 		ur_receiver_settle(receiver);
 	ur_receiver_sweep(receiver);
@@ -277,7 +278,8 @@ int uidrecv_receiver_dispatch(struct uidrecv_receiver *receiver)
 		return -ESHUTDOWN;
 	}
 	/* Resuming may have submitted: do not wait for another event. */
-	if (receiver->round.first && !receiver->is_blocked)
+	if ((receiver->round.first && !receiver->is_blocked) ||
+	    receiver->greetings)
 		ur_loop_wake(&receiver->loop);
 	ur_loop_arm(&receiver->loop);
 	return 0;
