@@ -1,74 +1,53 @@
 #!/usr/bin/env python3
-"""A User-ID agent in plain Python: tells a firewall who is at which address.
+"""A User-ID agent in plain Python: tells firewalls who is at which address.
 
-    agent.py --connect HOST:PORT --cert F --key F --ca F [--name NAME]
-             [--replay] [--lines] [--batch N] [--timeout S] FILE|-
+    agent.py --connect HOST:PORT [...] --cert F --key F --ca F [--name NAME]
+             [--replay] [--lines] [--batch N] [--lifetime S]
+             [--refresh-every S] [--no-snapshot] [--settle S] [--queue N]
+             [--timeout S] FILE|-
 
-It reads Windows logon events, one JSON object a line, and speaks the protocol
-`uidrecv/1` of doc/protocol.md through uidrecv1.py beside it. It needs Python
-3.11 and nothing else. EventRules and parse_line can be used alone.
+It reads Windows logon events, one JSON object a line, or with --lines
+commands; agent_input.py says what becomes of them. It speaks the protocol
+`uidrecv/1` of doc/protocol.md through uidrecv1.py and uidrecv1_source.py. All
+of them lie beside it. It needs Python 3.11 and nothing else.
 
-From events to records
-    An event has: id, ts (ISO 8601), ip, user, domain, type (logon type), sid,
-    logonid, host. What is missing is null.
+It keeps what it says (agent_claims.py), and says it to each receiver by itself, with a session
+and a queue of its own: one may be away while the other goes on.
 
-    4624 logon   maps, of the types 2 interactive, 3 network, 7 unlock,
-                 10 remote interactive, 11 cached interactive, 12 cached
-                 remote interactive, 13 cached unlock. Others say nothing
-                 about who sits at the address: 0 system, 4 batch, 5 service,
-                 8 clear text (web and mail servers log many people on),
-                 9 new credentials (the person stays the former).
-    4768, 4769, 4770 (Kerberos ticket granted, used, renewed) map. No token.
-    4776 (NTLM) names a workstation but no address: ignored.
-    4778 session reconnected maps, and moves the logon to its new address.
-    4634, 4647 logoff end what their logon said: LOGOUT with the TOKEN of
-                 the logon and no user, at the address the logon came from.
-                 Only of logons of the types 2, 10, 11 and 12: the logoff of a
-                 network logon or an unlock follows in milliseconds and means
-                 that a connection closed, not that the person left. One
-                 whose logon is unknown is ignored, but remembered: if the
-                 logon is read later, it is not told.
-    4779 session disconnected ends what that logon said. Without logon id it
-                 is ignored.
+    Snapshot    On the first connection what is read until the input has run
+                dry for --settle seconds (or has, 30 times that later) is a
+                snapshot: the receiver drops what a former run said and this
+                one does not. --no-snapshot leaves that out, for commands by
+                hand. RESYNC is answered with a snapshot of what we say.
+    Away        Input is read on while a receiver is away, once it has been
+                there. If more than --queue records wait for it, they are
+                thrown away, and a snapshot follows instead: what was logged
+                out while it was away is then dropped, but leaves no marker. A
+                receiver that takes no snapshots gets the mappings alone, and
+                what is gone ends with its lifetime; if it is the only one,
+                the input waits instead.
+    Refresh     Every --refresh-every seconds what is still logged on is kept
+                alive: by REFRESH ALL if that is all that we say and a whole
+                snapshot was said in this session, by REFRESH otherwise. What
+                is refused as not found is mapped again. All other mappings
+                end with their lifetimes. Of events, --lifetime is 2700 and
+                the refresh a third of it; with --lines neither is, unless
+                given, and then all that is said and lives is kept alive. A
+                logoff that nobody logged keeps its mapping alive:
+                --refresh-every 0 never refreshes.
 
-    Token    64-bit BLAKE2b of the host in lower case, a zero byte and the
-             logon id in decimal: equal ids on two hosts differ.
-    User     first label of the domain in upper case, a backslash, the
-             account in lower case. What follows an `@` in the account is the
-             domain. theshire.local\\pgustavo, THESHIRE\\pgustavo and
-             pgustavo@THESHIRE.LOCAL are all THESHIRE\\pgustavo. (Wrong where
-             the NetBIOS name is not the first label: change `user_name`.)
-    Dropped  users: machine accounts (ending in $), service principals (with
-             a /), ANONYMOUS LOGON, SYSTEM, LOCAL and NETWORK SERVICE, DWM-n,
-             UMFD-n, names of NT AUTHORITY and its like, any SID but S-1-5-21
-             and S-1-12-1, over 255 bytes. Addresses: none, `-`, LOCAL,
-             loopback, link-local, unspecified, multicast, reserved.
-             ::ffff:a.b.c.d becomes a.b.c.d.
-
-    The event time is `ts`. AS_OF is when the event was read, so lifetimes
-    begin then: do not feed an old log without thinking. With --replay all
-    events are moved in time so that the last of them is now.
-
-With --lines the input is commands instead; # begins a comment line:
-    map ADDRESS USER [lifetime_s=N] [age_ms=N] [token=N]
-    refresh ADDRESS [USER] [lifetime_s=N]
-    logout ADDRESS [USER] [token=N] [age_ms=N]
-    withdraw ADDRESS
-USER is percent-encoded. age_ms says how long ago it happened; a negative one
-lies in the future. Addresses are sent as they are.
-
-Output: `acked SERIAL` and `rejected LINE CODE-NAME TEXT`, a line each.
+Output: `acked SERIAL`, `rejected LINE CODE-NAME TEXT` and `resync CODE-NAME
+TEXT`, a line each; with several receivers HOST:PORT stands before it.
 Exit: 0 all accepted; 1 some refused, or a signal came before all was
-acknowledged; 2 usage or bad input; 3 the receiver refuses us for good, or is
+acknowledged; 2 usage or bad input; 3 a receiver refuses us for good, or is
 not who it should be, or --timeout seconds were over.
 """
 import argparse
 import contextlib
-import datetime
-import hashlib
+import dataclasses
 import ipaddress
-import json
 import os
+import queue
 import random
 import re
 import select
@@ -76,235 +55,16 @@ import signal
 import socket
 import ssl
 import sys
-import tempfile
+import threading
 import time
-import urllib.parse
 
-from uidrecv1 import ALPN, BYE_SHUTDOWN, Record, Session
+from agent_claims import NEVER, Claims
+from agent_input import SIGNALS, BadInput, Input, interruptible
+from uidrecv1 import ALPN, BYE_SHUTDOWN, NOT_FOUND, SNAPSHOT, Record
+from uidrecv1_source import Session
 
-DIRECTORY_LOG = 1                 # of the TLV SOURCE
-EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
-
-# --- Windows events to records.
-
-UNUSABLE = [ipaddress.ip_network(text) for text in (
-    '0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/4', '240.0.0.0/4',
-    '::/96', 'fe80::/10', 'ff00::/8')]
-NOBODY = re.compile(r'anonymous logon|system|(local|network) service|'
-                    r'(dwm|umfd)-\d+|.*\$|.*/.*|-?', re.IGNORECASE | re.DOTALL)
-NO_DOMAIN = {'NT AUTHORITY', 'NT SERVICE', 'WINDOW MANAGER', 'IIS APPPOOL',
-             'FONT DRIVER HOST'}
-PEOPLE_SIDS = ('S-1-5-21-', 'S-1-12-1-')
-MAPPING_TYPES = {2, 3, 7, 10, 11, 12, 13}
-ENDING_TYPES = {2, 10, 11, 12}
-
-
-def usable_address(text):
-    """Returns the address in its one form, or None."""
-    try:
-        address = ipaddress.ip_address((text or '').strip())
-    except ValueError:
-        return None
-    address = getattr(address, 'ipv4_mapped', None) or address
-    return None if any(address in net for net in UNUSABLE) else str(address)
-
-
-def user_name(event):
-    """Returns the user in the one form DOMAIN\\account, or None: nobody."""
-    account, at, realm = (event.get('user') or '').strip().rpartition('@')
-    domain = realm if at else (event.get('domain') or '').strip()
-    account = (account if at else realm).lower()
-    sid = event.get('sid')
-    if (NOBODY.fullmatch(account) or domain.upper() in NO_DOMAIN
-            or sid and not sid.startswith(PEOPLE_SIDS)):
-        return None
-    label = '' if domain == '-' else domain.split('.')[0].upper()
-    name = f'{label}\\{account}' if label else account
-    try:
-        return name if len(name.encode()) <= 255 else None
-    except UnicodeEncodeError:
-        return None
-
-
-def event_time_us(event):
-    moment = datetime.datetime.fromisoformat(event['ts'])
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.timezone.utc)
-    return (moment - EPOCH) // datetime.timedelta(microseconds=1)
-
-
-def logon_token(host, logon_id):
-    name = (host or '').lower().encode('utf-8', 'replace')
-    digest = hashlib.blake2b(b'%s\0%d' % (name, logon_id), digest_size=8)
-    return int.from_bytes(digest.digest(), 'big')
-
-
-class EventRules:
-    """Events in, records out; the docstring of this file says by what rules.
-    It remembers the logons that are open, up to `limit`."""
-    def __init__(self, shift_us=0, limit=100_000):
-        self.shift_us, self.limit = shift_us, limit
-        self.logons = {}          # token: address of a logon that can end
-        self.ended = {}           # token: time of a logoff without its logon
-
-    def records(self, event, line=0):
-        number, logon_id = int(event['id']), event.get('logonid')
-        when = event_time_us(event) + self.shift_us
-        if isinstance(logon_id, str):
-            logon_id = int(logon_id, 0)
-        token = (None if logon_id is None
-                 else logon_token(event.get('host'), logon_id))
-        if number == 4624:
-            kind = int(event.get('type') or 0)
-            if kind in MAPPING_TYPES:
-                return self._map(event, when, token, line,
-                                 kind in ENDING_TYPES)
-        elif number == 4778:
-            return self._map(event, when, token, line, True)
-        elif number in (4768, 4769, 4770):
-            return self._map(event, when, None, line, False)
-        elif number in (4634, 4647) and token is not None:
-            return self._logoff(when, token, line)
-        elif number == 4779 and token is not None:
-            address = usable_address(event.get('ip')) or self.logons.get(token)
-            if address:
-                return [Record('LOGOUT', address, event_time_us=when,
-                               token=token, line=line)]
-        return []
-
-    def _map(self, event, when, token, line, can_end):
-        address, user = usable_address(event.get('ip')), user_name(event)
-        if not address or not user:
-            return []
-        if can_end and token is not None:
-            if when <= self.ended.get(token, when - 1):
-                return []
-            self._remember(self.logons, token, address)
-        return [Record('MAP', address, user, when, source=DIRECTORY_LOG,
-                       token=token, line=line)]
-
-    def _logoff(self, when, token, line):
-        address = self.logons.pop(token, None)
-        if address is None:
-            self._remember(self.ended, token, when)
-            return []
-        return [Record('LOGOUT', address, event_time_us=when, token=token,
-                       line=line)]
-
-    def _remember(self, memory, token, what):
-        memory.pop(token, None)
-        memory[token] = what
-        if len(memory) > self.limit:
-            del memory[next(iter(memory))]
-
-
-# --- The line language.
-
-LINE_OPTIONS = {'map': {'lifetime_s', 'age_ms', 'token'},
-                'refresh': {'lifetime_s'}, 'logout': {'token', 'age_ms'},
-                'withdraw': set()}
-LINE_USER = {'map': (1, 1), 'refresh': (0, 1), 'logout': (0, 1),
-             'withdraw': (0, 0)}  # least and most
-
-
-def parse_line(text, now_us, line=0):
-    """Returns the records of a line, 0 or 1; raises ValueError."""
-    words = text.split()
-    if not words or words[0].startswith('#'):
-        return []
-    verb, rest = words[0], words[1:]
-    if verb not in LINE_OPTIONS:
-        raise ValueError(f'unknown command {verb}')
-    options = dict(word.split('=', 1) for word in rest if '=' in word)
-    plain = [word for word in rest if '=' not in word]
-    least, most = LINE_USER[verb]
-    if not 1 + least <= len(plain) <= 1 + most:
-        raise ValueError(f'wrong number of words after {verb}')
-    if (not options.keys() <= LINE_OPTIONS[verb]
-            or len(plain) + len(options) != len(rest)):
-        raise ValueError(f'unknown or repeated option of {verb}')
-    values = {key: int(value, 0) for key, value in options.items()}
-    if not (0 <= values.get('lifetime_s', 0) < 1 << 32
-            and 0 <= values.get('token', 0) < 1 << 64):
-        raise ValueError('a number is out of range')
-    when = now_us - values['age_ms'] * 1000 if 'age_ms' in values else None
-    if when is not None and not 0 <= when < 1 << 64:
-        raise ValueError('age_ms is out of range')
-    address = ipaddress.ip_address(plain[0])
-    if getattr(address, 'scope_id', None):
-        raise ValueError('an address with a zone')
-    user = None
-    if len(plain) > 1:
-        user = urllib.parse.unquote(plain[1], errors='surrogateescape')
-        if len(user.encode('utf-8', 'surrogateescape')) > 3000:
-            raise ValueError('the user does not fit into a frame')
-    return [Record(verb.upper(), plain[0], user, when,
-                   values.get('lifetime_s'), token=values.get('token'),
-                   line=line)]
-
-
-# --- Input and output.
-
-class BadInput(Exception):
-    """A line of the input cannot be read."""
-
-
-class Input:
-    """Reads a file or a pipe as it comes. `records` gives what was read."""
-    def __init__(self, path, lines, replay, clock):
-        self.fd = 0 if path == '-' else os.open(path, os.O_RDONLY)
-        self.lines, self.clock = lines, clock
-        self.line, self.rest, self.eof = 0, b'', False
-        self.rules = EventRules()
-        if replay:
-            self.rules.shift_us = self._shift()
-
-    def _shift(self):
-        spool = tempfile.TemporaryFile()
-        with interruptible():
-            while data := os.read(self.fd, 1 << 16):
-                spool.write(data)
-        spool.seek(0)
-        times = [event_time_us(self._event(number, text))
-                 for number, text in enumerate(spool, 1) if text.strip()]
-        spool.seek(0)
-        os.dup2(spool.fileno(), self.fd)
-        return self.clock() - max(times, default=0)
-
-    @staticmethod
-    def _event(number, text):
-        try:
-            event = json.loads(text)
-            event_time_us(event), int(event['id'])
-            return event
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise BadInput(f'line {number}: not an event: {error!r}') from None
-
-    def records(self):
-        """Reads once; may wait. Raises BadInput after what was good."""
-        data = os.read(self.fd, 1 << 16)
-        self.eof = not data
-        *texts, self.rest = (self.rest + data).split(b'\n')
-        if self.eof and self.rest:
-            texts, self.rest = texts + [self.rest], b''
-        for text in texts:
-            self.line += 1
-            yield from self._parse(text)
-
-    def _parse(self, text):
-        if not self.lines:
-            if not text.strip():
-                return []
-            try:
-                return self.rules.records(self._event(self.line, text),
-                                          self.line)
-            except (ValueError, TypeError, AttributeError) as error:
-                raise BadInput(f'line {self.line}: {error}') from None
-        try:
-            return parse_line(text.decode('utf-8', 'surrogateescape'),
-                              self.clock(), self.line)
-        except ValueError as error:
-            raise BadInput(f'line {self.line}: {error}') from None
+LIFETIME_S = 2700
+PATIENCE = 30                     # times --settle
 
 
 class Refused(Exception):
@@ -315,18 +75,7 @@ class Stop(Exception):
     """A signal: the operator's, or the clock's."""
 
 
-SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGALRM}
-
-
-@contextlib.contextmanager
-def interruptible():
-    """Signals interrupt us only in here: no frame is ever sent by half."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-
+# --- Receivers.
 
 def source_clock():
     """The clock of section 6: near UTC at start, never set, never asleep."""
@@ -356,114 +105,160 @@ def is_final(error):
                 error.reason or '') is not None)
 
 
-class Agent:
-    """Moves bytes between the input, the session and the network."""
-    def __init__(self, options):
-        self.host, self.port = options.connect
-        self.name = options.name or self.host
-        self.clock = source_clock()
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self.context.check_hostname = False    # identity_matches is stricter
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_3
-        self.context.set_alpn_protocols([ALPN])
-        load_credentials(self.context, options)
-        self.session = Session(lambda text: print(text, flush=True),
-                               options.batch)
-        self.input = Input(options.file, options.lines, options.replay,
-                           self.clock)
-        self.bad_input = self.socket = None
+class Link:
+    """One receiver: its session, and the connection that it has or not."""
+    def __init__(self, agent, address, name, report):
+        self.agent, self.clock = agent, agent.clock
+        (self.host, self.port), self.name = address, name or address[0]
+        self.session = Session(report, agent.options.batch, self._on_refused)
+        self.socket, self.is_connecting, self.is_done = None, False, False
+        self.due, self.pause = 0, 0.5     # when to connect; the longest pause
+        self.has_opened = False
+        self.wants_snapshot = not agent.options.no_snapshot
+        self.is_behind = True     # it has to be told everything
+        self.refresh_due = None   # since when
 
-    def run(self):
-        """Returns the exit status."""
-        pause = 0.5
+    def move(self, now):
+        """Does what can be done without waiting. Returns whether bytes are
+        left to send."""
+        if self.socket is None:
+            if not self.is_connecting and not self.is_done and now >= self.due:
+                self.is_connecting = True
+                threading.Thread(target=self._connect, daemon=True).start()
+            return False
+        session = self.session
         try:
-            while True:
-                try:
-                    self._connect()
-                    self._talk()
-                except Stop:
-                    self.session.bye(BYE_SHUTDOWN, 'stopped')
-                    raise
-                except OSError as error:
-                    if is_final(error):
-                        raise Refused(f'TLS: {error}') from None
-                    note(f'{self.host}: {error}')
-                finally:
-                    self._disconnect()
-                if self.session.final:
-                    raise Refused(self.session.final)
-                if self._finished():
-                    break
-                pause = 0.5 if self.session.opened else pause
-                with interruptible():
-                    time.sleep(random.uniform(0, pause))
-                pause = min(pause * 2, 60)
-        except Refused as error:
-            note(error)
-            return 3
-        except Stop as stop:
-            if stop.args[0] == signal.SIGALRM:
-                note('the time is over')
-                return 3
-            return 1 if self.session.updates or self.session.refused else 0
-        if self.bad_input:
-            note(self.bad_input)
-            return 2
-        return 1 if self.session.refused else 0
+            alive = self._receive()
+            session.tick(self.clock())
+            if session.state == 'open':
+                self._opened()
+            if session.state == 'open' and self.is_finished():
+                session.bye(BYE_SHUTDOWN, 'nothing more to say')
+            waiting = self._send()
+        except OSError as error:
+            self.failed(error)
+            return False
+        if alive and session.state != 'closed':
+            return waiting
+        if not self.is_finished():
+            note(session.reason or 'the connection was lost')
+        self.disconnect()
+        return False
+
+    def _opened(self):
+        """What an open session needs."""
+        session, now = self.session, self.clock()
+        if (self.is_behind or session.resync is not None
+                or self.wants_snapshot and session.takes(SNAPSHOT)):
+            self._tell_all(now)
+        if session.in_snapshot and self.agent.is_caught_up:
+            session.snapshot_end(now)
+        late = self.refresh_due and now > self.refresh_due + (
+            self.agent.refresh_us // 2)
+        if self.refresh_due and (session.is_idle() or late):
+            self.refresh_due = None
+            self._refresh(now)
+
+    def _tell_all(self, now):
+        session = self.session
+        if session.takes(SNAPSHOT) and (self.has_opened
+                                        or self.wants_snapshot):
+            self.wants_snapshot = False
+            session.snapshot_begin(now)
+        self.has_opened, self.is_behind, session.resync = True, False, None
+        self.refresh_due = None
+        self.agent.look_who_is_on()
+        session.submit([self._stated(claim, now) for claim in self.agent.claims
+                        if claim.lives(now) or self.agent.is_kept(claim)], now)
+
+    def _stated(self, claim, now):
+        """The MAP that says it again, of what is not kept without new life."""
+        claim.refused.discard(self)
+        if claim.end_us is None or self.agent.is_kept(claim):
+            claim.short.discard(self)
+            claim.renew(now, claim.record.lifetime_s)
+            return claim.record
+        claim.short.add(self)
+        return dataclasses.replace(
+            claim.record, lifetime_s=-((now - claim.end_us) // 1_000_000))
+
+    def _refresh(self, now):
+        claims, session = list(self.agent.claims), self.session
+        kept = [claim for claim in claims if self.agent.is_kept(claim)]
+        told = [claim for claim in kept if self not in claim.refused]
+        if (session.can_refresh_all() and len(kept) == len(claims) and told
+                and not any(self in claim.short for claim in kept)):
+            session.refresh_all(len(told), now)
+            return
+        for claim in told:
+            claim.short.discard(self)
+        session.submit([Record('REFRESH', claim.record.address,
+                               claim.record.user,
+                               lifetime_s=claim.record.lifetime_s)
+                        for claim in told], now)
+
+    def _on_refused(self, record, code):
+        """Whether that is settled: what was to be kept alive is gone."""
+        claim = self.agent.claims.of(record)
+        if record.op == 'REFRESH' and not record.line and code == NOT_FOUND:
+            if claim:
+                now = self.clock()
+                self.session.submit([self._stated(claim, now)], now)
+            return True
+        if claim and record.op == 'MAP' and record.event_time_us in (
+                None, claim.record.event_time_us):
+            claim.refused.add(self)
+        return False
+
+    def submit(self, records, now):
+        if self.is_behind or self.is_done:
+            return                # it will hear it with all the rest
+        self.session.submit(records, now)
+        limit = self.agent.options.queue + len(self.agent.claims)
+        if self.session.state != 'open' and self.session.waiting > limit:
+            note(f'{self.host}: away for too long')
+            self.session.discard()
+            self.is_behind = True
+
+    def has_room(self):
+        """Half a window beyond what may be sent, then the input waits."""
+        return len(self.session.pending) < self.session.window // 2 + 1
+
+    def is_finished(self):
+        return (self.agent.input.eof and not self.is_behind
+                and self.session.is_idle())
 
     def _connect(self):
-        with interruptible():
+        """In a thread of its own: names and handshakes take their time."""
+        try:
             raw = socket.create_connection((self.host, self.port), 10)
             began = self.clock()
             try:
-                self.socket = self.context.wrap_socket(
-                    raw, server_hostname=self.host)
+                tls = self.agent.context.wrap_socket(raw,
+                                                     server_hostname=self.host)
             except BaseException:
                 raw.close()
                 raise
-        if not identity_matches(self.socket.getpeercert(), self.name):
+            result = tls, began
+        except OSError as error:
+            result = error
+        self.agent.arrive(self, result)
+
+    def connected(self, tls, began):
+        self.socket = tls
+        if not identity_matches(tls.getpeercert(), self.name):
             raise Refused(f'the receiver is not {self.name}: give the name '
                           'in its certificate with --name')
-        if self.socket.selected_alpn_protocol() != ALPN:
+        if tls.selected_alpn_protocol() != ALPN:
             raise Refused(f'the receiver does not speak {ALPN}')
-        self.socket.setblocking(False)
+        tls.setblocking(False)
         self.session.connected(began)
 
-    def _finished(self):
-        return self.input.eof and not self.session.updates
-
-    def _talk(self):
-        """Until the connection ends."""
-        session = self.session
-        while True:
-            alive = self._receive()
-            session.tick(self.clock())
-            if session.state == 'open' and self._finished():
-                session.bye(BYE_SHUTDOWN, 'nothing more to say')
-            waiting = self._send()
-            if not alive or session.state == 'closed':
-                if not self._finished():
-                    note(session.reason or 'the connection was lost')
-                return
-            # Half a window beyond what may be sent, then the input waits.
-            thirsty = (session.state == 'open' and not self.input.eof and
-                       len(session.updates) < session.window * 3 // 2 + 1)
-            timeout = max(0, session.deadline() - self.clock()) / 1e6
-            with interruptible():
-                readable, _, _ = select.select(
-                    [self.socket] + [self.input.fd] * thirsty,
-                    [self.socket] * waiting, [], timeout)
-            if self.input.fd in readable:
-                self._read_input()
-
-    def _read_input(self):
-        records = []
-        try:
-            for record in self.input.records():
-                records.append(record)
-        except BadInput as error:
-            self.bad_input, self.input.eof = error, True
-        self.session.submit(records, self.clock())
+    def failed(self, error):
+        self.disconnect()
+        if is_final(error):
+            raise Refused(f'TLS: {error}')
+        note(f'{self.host}: {error}')
 
     def _receive(self):
         """Drains the socket. Returns False at its end."""
@@ -486,17 +281,193 @@ class Agent:
             out.clear()           # what it said before is still to be read
         return bool(out)
 
-    def _disconnect(self):
+    def disconnect(self):
         """Sends what is left and close_notify; never waits long."""
-        if self.socket is None:
+        session = self.session
+        if self.socket is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self.socket.settimeout(1)
+                self.socket.sendall(session.out)
+                self.socket.unwrap()
+            self.socket.close()
+        self.socket, session.state = None, 'closed'
+        session.out.clear()
+        if session.final:
+            raise Refused(session.final)
+        self.is_done = self.is_finished()
+        if session.opened:
+            self.pause = 0.5
+        self.due = self.clock() + int(random.uniform(0, self.pause) * 1e6)
+        self.pause, session.opened = min(self.pause * 2, 60), False
+
+
+# --- The program.
+
+class Agent:
+    """Moves bytes between the input, the sessions and the network."""
+    def __init__(self, options):
+        self.options, self.clock = options, source_clock()
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.context.check_hostname = False    # identity_matches is stricter
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_3
+        self.context.set_alpn_protocols([ALPN])
+        load_credentials(self.context, options)
+        self.input = Input(options.file, options.lines, options.replay,
+                           self.clock)
+        self.claims, self.still_on = Claims(), set()
+        names = options.name or [None]
+        names = names * len(options.connect) if len(names) == 1 else names
+        self.links = [
+            Link(self, address, name, reporter(
+                address if len(options.connect) > 1 else None))
+            for address, name in zip(options.connect, names)]
+        self.is_caught_up = self.is_refused = False
+        self.bad_input = self.started = self.last_read = None
+        self.refresh_us = int(options.refresh_every * 1e6)
+        self.refresh_at = self.clock() + self.refresh_us
+        self.arrived, (self.wake, self.bell) = queue.SimpleQueue(), os.pipe()
+
+    def run(self):
+        """Returns the exit status."""
+        try:
+            while not all(link.is_done for link in self.links):
+                self._step()
+        except Stop as stop:
+            for link in self.links:
+                link.session.bye(BYE_SHUTDOWN, 'stopped')
+                with contextlib.suppress(Refused):
+                    link.disconnect()
+            if stop.args[0] == signal.SIGALRM:
+                note('the time is over')
+                return 3
+            return 1 if any(self._owes(link) for link in self.links) else 0
+        if self.is_refused:
+            return 3
+        if self.bad_input:
+            note(self.bad_input)
+            return 2
+        return 1 if any(link.session.refused for link in self.links) else 0
+
+    def _owes(self, link):
+        return (link.session.refused or not link.session.is_idle()
+                or link.is_behind and len(self.claims))
+
+    def _step(self):
+        now, waiting = self.clock(), []
+        self._mind_time(now)
+        for link in self.links:
+            with self._minding(link):
+                if link.move(now):
+                    waiting.append(link.socket)
+        if all(link.is_done for link in self.links):
             return
-        with contextlib.suppress(OSError, ValueError):
-            self.socket.settimeout(1)
-            self.socket.sendall(self.session.out)
-            self.socket.unwrap()
-        self.socket.close()
-        self.socket, self.session.state = None, 'closed'
-        self.session.out.clear()
+        is_thirsty = self._is_thirsty()
+        sockets = [link.socket for link in self.links if link.socket]
+        timeout = max(0, self._deadline(is_thirsty) - self.clock()) / 1e6
+        with interruptible():
+            readable, _, _ = select.select(
+                [*sockets, self.wake, *[self.input.fd] * is_thirsty], waiting,
+                [], timeout)
+        if self.wake in readable:
+            self._take_arrived()
+        if self.input.fd in readable:
+            self._read_input()
+        elif is_thirsty and not self.is_caught_up:
+            now, settle = self.clock(), self.options.settle * 1e6
+            self.is_caught_up = (now >= self.last_read + settle
+                                 or now >= self.started + settle * PATIENCE)
+
+    @contextlib.contextmanager
+    def _minding(self, link):
+        """A receiver that refuses us is out; the others go on."""
+        try:
+            yield
+        except Refused as error:
+            note(error)
+            self.is_refused = link.is_done = True
+            link.session.final = None
+            with contextlib.suppress(Refused):
+                link.disconnect()
+            link.is_done = True
+
+    def arrive(self, link, result):
+        """Called by the threads that connect."""
+        self.arrived.put((link, result))
+        os.write(self.bell, b'.')
+
+    def _take_arrived(self):
+        os.read(self.wake, 1)
+        link, result = self.arrived.get()
+        link.is_connecting = False
+        with self._minding(link):
+            if isinstance(result, OSError):
+                link.failed(result)
+            else:
+                link.connected(*result)
+
+    def _mind_time(self, now):
+        if self.refresh_us and now >= self.refresh_at:
+            self.refresh_at = now + self.refresh_us
+            self.look_who_is_on()
+            self.claims.forget(now, self.is_kept)
+            for claim in filter(self.is_kept, self.claims):
+                claim.renew(now, claim.record.lifetime_s)
+            for link in self.links:
+                link.refresh_due = link.refresh_due or now
+
+    def look_who_is_on(self):
+        self.still_on = self.input.rules.still_on() if self.refresh_us else ()
+
+    def is_kept(self, claim):
+        """Whether it is kept alive; by what was so when we last looked."""
+        if self.options.lines:
+            return self.refresh_us > 0 and claim.lives(self.clock())
+        return (claim.record.address, claim.record.user) in self.still_on
+
+    def _is_thirsty(self):
+        there = [link for link in self.links if link.session.state == 'open']
+        away = [link for link in self.links
+                if link.has_opened and not link.is_done and link not in there]
+        if self.input.eof:
+            return False
+        if there:
+            return all(link.has_room() for link in there)
+        return bool(away) and all(
+            link.session.takes(SNAPSHOT)
+            or link.session.waiting < self.options.queue for link in away)
+
+    def _deadline(self, is_thirsty):
+        times = [link.session.deadline() if link.socket else link.due
+                 for link in self.links
+                 if not link.is_connecting and not link.is_done]
+        if self.refresh_us:
+            times.append(self.refresh_at)
+        if is_thirsty and not self.is_caught_up:
+            if self.started is None:
+                self.started = self.last_read = self.clock()
+            times.append(self.last_read + int(self.options.settle * 1e6))
+        return min(times, default=self.clock() + 10_000_000)
+
+    def _read_input(self):
+        records, lifetime = [], self.options.lifetime
+        try:
+            for record in self.input.records():
+                if record.op == 'MAP' and record.lifetime_s is None:
+                    record = dataclasses.replace(record, lifetime_s=lifetime)
+                records.append(record)
+        except BadInput as error:
+            self.bad_input, self.input.eof = error, True
+        now = self.last_read = self.clock()
+        for record in records:
+            self.claims.say(record, now)
+        self.is_caught_up |= self.input.eof
+        for link in self.links:
+            link.submit(records, now)
+
+
+def reporter(address):
+    prefix = '{}:{} '.format(*address) if address else ''
+    return lambda text: print(prefix + text, flush=True)
 
 
 def load_credentials(context, options):
@@ -536,37 +507,71 @@ def batch_size(text):
     return int(text)
 
 
+def lifetime(text):
+    if not text.isdecimal() or not 1 <= int(text) < NEVER:
+        raise argparse.ArgumentTypeError(f'{text}: give seconds, at least 1')
+    return int(text)
+
+
+def seconds(text):
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) < 1e9:
+            return float(text)
+    raise argparse.ArgumentTypeError(f'{text}: give seconds, 0 or more')
+
+
 def parse_options(arguments):
     parser = argparse.ArgumentParser(
         prog='agent.py', description='Tells a firewall who is at which '
         'address, by Windows logon events or by commands.',
         epilog='Exit: 0 all accepted, 1 some refused or stopped before all '
-        'was acknowledged, 2 wrong command line or input, 3 the receiver '
-        'refuses us for good, or --timeout is over. The head of this file '
-        'says what becomes of events, and what the commands are.')
+        'was acknowledged, 2 wrong command line or input, 3 a receiver '
+        'refuses us for good, or --timeout is over. The heads of this file '
+        'and of agent_input.py beside it say the rest.')
     parser.add_argument('--connect', required=True, type=host_and_port,
-                        metavar='HOST:PORT',
-                        help='the receiver; [IPV6]:PORT')
+                        metavar='HOST:PORT', action='append',
+                        help='the receiver; [IPV6]:PORT; once for each')
     parser.add_argument('--cert', required=True, metavar='FILE',
                         help='this agent\'s certificate (PEM)')
     parser.add_argument('--key', required=True, metavar='FILE',
                         help='its key (PEM)')
     parser.add_argument('--ca', required=True, metavar='FILE',
                         help='who signs receivers (PEM)')
-    parser.add_argument('--name', help='URI or DNS name in the receiver\'s '
-                        'certificate; default: HOST')
+    parser.add_argument('--name', action='append', help='URI or DNS name in '
+                        'the receiver\'s certificate; once, or once for each '
+                        '--connect, in their order; default: HOST')
     parser.add_argument('--replay', action='store_true',
                         help='move the events so that the last one is now')
     parser.add_argument('--lines', action='store_true',
                         help='the input is commands, not events')
     parser.add_argument('--batch', type=batch_size, default=500, metavar='N',
                         help='records per UPDATE, at most 1000')
+    parser.add_argument('--lifetime', type=lifetime, metavar='S',
+                        help='of mappings that come without; default: '
+                        f'{LIFETIME_S}, with --lines the receiver\'s')
+    parser.add_argument('--refresh-every', type=seconds, metavar='S',
+                        help='keep alive what is still logged on; 0: never; '
+                        'default: a third of --lifetime, with --lines 0')
+    parser.add_argument('--no-snapshot', action='store_true',
+                        help='leave what a former run said')
+    parser.add_argument('--settle', type=seconds, default=1, metavar='S',
+                        help='the first snapshot ends when nothing was read '
+                        'for so long')
+    parser.add_argument('--queue', type=int, default=100_000, metavar='N',
+                        help='records that wait for a receiver that is away')
     parser.add_argument('--timeout', type=float, default=0, metavar='S',
                         help='give up after so many seconds')
     parser.add_argument('file', metavar='FILE', help='the input; - is standard input')
     options = parser.parse_args(arguments)
     if options.replay and options.lines:
         parser.error('--replay is for events')
+    if options.name and len(options.name) not in (1, len(options.connect)):
+        parser.error('give --name once, or once for each --connect')
+    if options.lifetime is None and not options.lines:
+        options.lifetime = LIFETIME_S
+    if options.refresh_every is None:
+        options.refresh_every = (0 if options.lines else
+                                 options.lifetime / 3)
     return options
 
 

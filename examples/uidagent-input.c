@@ -33,7 +33,7 @@ static enum input_result parse_line(struct input *input, char *line,
 				    struct uidrecv_record *ret_record,
 				    char *error, size_t error_size)
 {
-	int result;
+	enum line_kind kind;
 
 	input->number++;
 	line[size] = '\0';
@@ -41,11 +41,26 @@ static enum input_result parse_line(struct input *input, char *line,
 		snprintf(error, error_size, "a zero byte is no text");
 		return INPUT_BAD;
 	}
-	result =
-	    uidagent_parse_line(line, now_us, ret_record, error, error_size);
-	if (result < 0)
+	/* Two lines are never at one time: what comes first is older. */
+	if (now_us <= input->time_us)
+		now_us = input->time_us + 1;
+	input->time_us = now_us;
+	kind = uidagent_parse_line(line, now_us, ret_record, error, error_size);
+	switch (kind) {
+	case LINE_BAD:
 		return INPUT_BAD;
-	return result ? INPUT_RECORD : INPUT_WAIT;
+	case LINE_RECORD:
+		return INPUT_RECORD;
+	case LINE_SNAPSHOT:
+		return INPUT_SNAPSHOT;
+	case LINE_END:
+		return INPUT_SNAPSHOT_END;
+	case LINE_REFRESH_ALL:
+		return INPUT_REFRESH_ALL;
+	case LINE_EMPTY:
+		break;
+	}
+	return INPUT_WAIT;
 }
 
 enum input_result input_next(struct input *input, uint64_t now_us,

@@ -17,19 +17,23 @@
 
 /* All zero is an input of lines. */
 struct input {
-	uint64_t load;	 /* how many mappings to invent; 0: read lines */
-	uint64_t number; /* of the last line or invented mapping */
-	bool is_ended;	 /* nothing more can be read */
-	size_t start;	 /* what is buffered and not yet taken */
+	uint64_t load;	  /* how many mappings to invent; 0: read lines */
+	uint64_t number;  /* of the last line or invented mapping */
+	uint64_t time_us; /* of the last line */
+	bool is_ended;	  /* nothing more can be read */
+	size_t start;	  /* what is buffered and not yet taken */
 	size_t end;
 	char buffer[INPUT_BUFFER_SIZE + 1];
 };
 
 enum input_result {
-	INPUT_WAIT = 0,	  /* read more first */
-	INPUT_RECORD = 1, /* one record, from line input->number */
-	INPUT_END = 2,
-	INPUT_BAD = 3, /* error says why line input->number is none */
+	INPUT_WAIT,   /* read more first */
+	INPUT_RECORD, /* one record, from line input->number */
+	INPUT_END,
+	INPUT_SNAPSHOT,
+	INPUT_SNAPSHOT_END,
+	INPUT_REFRESH_ALL,
+	INPUT_BAD, /* error says why line input->number is none */
 };
 
 /* Takes the next record. now_us is the clock of event times. */

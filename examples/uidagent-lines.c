@@ -194,28 +194,77 @@ static int find_operation(struct parse *parse, const char *word)
 		return 0;
 	}
 	return refuse(parse,
-		      "%s: unknown; write map, refresh, logout or "
-		      "withdraw",
+		      "%s: unknown; write map, refresh, logout, withdraw, "
+		      "snapshot, end or refresh-all",
 		      word);
 }
 
-int uidagent_parse_line(char *line, uint64_t now_us,
-			struct uidrecv_record *ret_record, char *error,
-			size_t error_size)
+static const struct {
+	const char *word;
+	enum line_kind kind;
+} commands[] = {
+    {"snapshot", LINE_SNAPSHOT},
+    {"end", LINE_END},
+    {"refresh-all", LINE_REFRESH_ALL},
+};
+
+/* LINE_EMPTY: it is none. */
+static enum line_kind parse_command(struct parse *parse, const char *word,
+				    char **rest)
+{
+	const char *more;
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(word, commands[i].word) != 0)
+			continue;
+		more = strtok_r(NULL, WHITE, rest);
+		if (more == NULL)
+			return commands[i].kind;
+		refuse(parse, "%s: nothing may follow \"%s\"", more, word);
+		return LINE_BAD;
+	}
+	return LINE_EMPTY;
+}
+
+/* Explicit, so that the event is the same when it is said again. */
+static void set_event_time(const struct parse *parse)
+{
+	struct uidrecv_record *record = parse->record;
+
+	if (!(parse->takes & TAKES_TIME) || record->has_event_time)
+		return;
+	record->event_time_us = parse->now_us;
+	record->has_event_time = true;
+}
+
+enum line_kind uidagent_parse_line(char *line, uint64_t now_us,
+				   struct uidrecv_record *ret_record,
+				   char *error, size_t error_size)
 {
 	struct parse parse = {ret_record, now_us, 0, error, error_size};
 	char *rest;
 	char *word = strtok_r(line, WHITE, &rest);
+	enum line_kind kind;
 
 	if (word == NULL || *word == '#')
-		return 0;
+		return LINE_EMPTY;
+	kind = parse_command(&parse, word, &rest);
+	if (kind != LINE_EMPTY)
+		return kind;
 	memset(ret_record, 0, sizeof(*ret_record));
 	if (find_operation(&parse, word) < 0)
-		return -1;
+		return LINE_BAD;
 	word = strtok_r(NULL, WHITE, &rest);
-	if (word == NULL)
-		return refuse(&parse, "an address must follow");
-	if (uidrecv_address_parse(word, &ret_record->address) < 0)
-		return refuse(&parse, "%s: not an IPv4 or IPv6 address", word);
-	return parse_words(&parse, &rest);
+	if (word == NULL) {
+		refuse(&parse, "an address must follow");
+		return LINE_BAD;
+	}
+	if (uidrecv_address_parse(word, &ret_record->address) < 0) {
+		refuse(&parse, "%s: not an IPv4 or IPv6 address", word);
+		return LINE_BAD;
+	}
+	if (parse_words(&parse, &rest) < 0)
+		return LINE_BAD;
+	set_event_time(&parse);
+	return LINE_RECORD;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The lines of uidagent: one record in words.
+ * The lines of uidagent: one record in words, or what to do with all.
  */
 #ifndef UIDAGENT_LINES_H
 #define UIDAGENT_LINES_H
@@ -10,6 +10,15 @@
 
 #include <uidrecv/record.h>
 
+enum line_kind {
+	LINE_BAD = -1,
+	LINE_EMPTY = 0, /* or a comment (#) */
+	LINE_RECORD,
+	LINE_SNAPSHOT,
+	LINE_END,
+	LINE_REFRESH_ALL,
+};
+
 /*
  * Reads a line:
  *
@@ -17,14 +26,17 @@
  *	refresh ADDRESS [USER] [lifetime_s=N|never]
  *	logout ADDRESS [USER] [token=N] [age_ms=N]
  *	withdraw ADDRESS
+ *	snapshot
+ *	end
+ *	refresh-all
  *
  * line is zero-terminated, without its newline, and is changed. now_us is the
- * clock that age_ms counts back from; a negative age lies ahead. Returns 1 with
- * a record, 0 for an empty line or a comment (#), or -1 with a message in
- * error.
+ * clock that age_ms counts back from; a negative age lies ahead. A login or
+ * logout without it happened now. ret_record is filled by LINE_RECORD, and a
+ * message is in error after LINE_BAD.
  */
-int uidagent_parse_line(char *line, uint64_t now_us,
-			struct uidrecv_record *ret_record, char *error,
-			size_t error_size);
+enum line_kind uidagent_parse_line(char *line, uint64_t now_us,
+				   struct uidrecv_record *ret_record,
+				   char *error, size_t error_size);
 
 #endif

@@ -1,409 +1,313 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * An agent that sends what it reads from stdin, a record a line.
+ * An agent that sends what it reads from stdin, a record a line, to one or more
+ * receivers.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <uidrecv/agent.h>
-
 #include "cli.h"
 #include "uidagent-input.h"
+#include "uidagent-options.h"
+#include "uidagent-receiver.h"
 
 /* Exit codes beside those of cli.h; CLI_FAILED is "some were refused". */
 #define EXIT_REFUSED 3
 
-/* So many records are queued before the connection is looked at again. */
+/* So many lines are read before the connections are looked at again. */
 #define ROUND_MAX 16384
 
-static const char help[] =
-    "Usage: uidagent --connect HOST:PORT --cert F --key F --ca F\n"
-    "\n"
-    "Sends the records that it reads from stdin to a receiver, a line "
-    "each:\n"
-    "\n"
-    "  map ADDRESS USER [lifetime_s=N|never] [age_ms=N] [token=N] "
-    "[source=KIND]\n"
-    "  refresh ADDRESS [USER] [lifetime_s=N|never]\n"
-    "  logout ADDRESS [USER] [token=N] [age_ms=N]\n"
-    "  withdraw ADDRESS\n"
-    "\n"
-    "In USER, %20 is a space and %25 a percent sign. age_ms: it happened "
-    "so long ago.\n"
-    "Prints \"acked SERIAL\" when all up to that UPDATE is stored, and\n"
-    "\"rejected LINE CODE TEXT\" for a line that the receiver refused.\n"
-    "\n"
-    "      --connect HOST:PORT  the receiver; [IPV6]:PORT\n"
-    "      --cert FILE          this agent's certificate (PEM)\n"
-    "      --key FILE           its key (PEM)\n"
-    "      --ca FILE            who signs receivers (PEM)\n"
-    "      --name NAME          the receiver's name in its certificate;\n"
-    "                           default: HOST\n"
-    "      --batch N            records in an UPDATE, to 1024\n"
-    "      --load N             invents N mappings and prints the rate\n"
-    "  -v, --verbose            tells of each lost connection; -vv: more\n"
-    "  -h, --help               prints this\n"
-    "  -V, --version            prints the version\n"
-    "\n"
-    "Exit: 0 all accepted, 1 some refused, 2 wrong command line or line\n"
-    "(records before it are delivered), 3 the receiver refuses us for "
-    "good.\n";
-
-/* Which line each outstanding record came from, as a ring. */
-struct line_ring {
-	uint64_t *lines;
-	size_t capacity; /* a power of two */
-	uint64_t first;	 /* the oldest outstanding ticket */
-	uint64_t next;	 /* the ticket to come */
-};
-
 struct program {
-	struct uidrecv_agent_options options;
-	struct uidrecv_agent *agent;
+	struct agent_command command;
+	struct receiver receivers[RECEIVERS_MAX];
+	size_t count; /* of receivers */
+	char labels[RECEIVERS_MAX][300];
 	struct input input;
-	struct line_ring ring;
-	struct uidrecv_record pending; /* did not fit into the queue */
-	bool has_pending;
+	struct said said;
+	struct uidrecv_record pending; /* did not fit into all queues */
+	uint16_t pending_for;	       /* a bit for each receiver */
+	uint64_t snapshot_line;	       /* where one was begun; 0: none is */
 	bool is_finishing;
-	bool has_rejected;
 	bool has_bad_line;
-	bool is_refused;
-	bool has_lost;
-	int verbose;
-	uint64_t connected_us;
-	uint64_t acked_us;
 };
 
-static void remember_line(struct line_ring *ring, uint64_t line)
+static uint64_t now_us(const struct program *program)
 {
-	size_t capacity = ring->capacity ? ring->capacity * 2 : 1024;
-	uint64_t *lines;
-
-	if (ring->next - ring->first == ring->capacity) {
-		lines = calloc(capacity, sizeof(*lines));
-		if (lines == NULL)
-			cli_die(CLI_FAILED, "out of memory");
-		for (uint64_t i = ring->first; i != ring->next; i++)
-			lines[i & (capacity - 1)] =
-			    ring->lines[i & (ring->capacity - 1)];
-		free(ring->lines);
-		ring->lines = lines;
-		ring->capacity = capacity;
-	}
-	ring->lines[ring->next++ & (ring->capacity - 1)] = line;
-}
-
-static void write_log(void *user, enum uidrecv_log_level level,
-		      const char *message)
-{
-	const struct program *program = user;
-
-	if (program->verbose > 1 || level <= UIDRECV_LOG_ERROR)
-		cli_warn("%s", message);
-}
-
-static void report_rejected(struct program *program,
-			    const struct uidrecv_agent_event *event)
-{
-	struct line_ring *ring = &program->ring;
-	uint64_t line = 0;
-
-	if (event->ticket >= ring->first && event->ticket < ring->next)
-		line = ring->lines[event->ticket & (ring->capacity - 1)];
-	program->has_rejected = true;
-	printf("rejected %" PRIu64 " %s %s\n", line,
-	       uidrecv_reject_name(event->code), event->text);
-}
-
-static void report_acked(struct program *program,
-			 const struct uidrecv_agent_event *event)
-{
-	program->acked_us = uidrecv_agent_now_us(program->agent);
-	if (program->ring.first <= event->ticket)
-		program->ring.first = event->ticket + 1;
-	if (!program->input.load)
-		printf("acked %" PRIu64 "\n", event->serial);
-}
-
-/* The first time also if nobody asked: else it would seem to hang. */
-static void report_lost(struct program *program,
-			const struct uidrecv_agent_event *event)
-{
-	if (program->verbose)
-		cli_warn("%s; trying again", event->text);
-	else if (!program->has_lost)
-		cli_warn("%s; trying again, from now on in silence (-v tells)",
-			 event->text);
-	program->has_lost = true;
-}
-
-/* The text has the receiver's address and the reason. */
-static void report_refused(struct program *program,
-			   const struct uidrecv_agent_event *event)
-{
-	program->is_refused = true;
-	if (event->error == UIDRECV_E_IDENTITY)
-		cli_warn("%s; give the name in its certificate with --name; "
-			 "not tried again",
-			 event->text);
-	else if (event->code)
-		cli_warn("%s: %s; not tried again",
-			 uidrecv_bye_name(event->code), event->text);
-	else
-		cli_warn("%s; not tried again", event->text);
-}
-
-static void report(struct program *program,
-		   const struct uidrecv_agent_event *event)
-{
-	const char *receiver = program->options.receiver;
-
-	switch (event->type) {
-	case UIDRECV_AGENT_CONNECTED:
-		if (program->connected_us == 0)
-			program->connected_us =
-			    uidrecv_agent_now_us(program->agent);
-		if (program->verbose)
-			cli_warn("%s: connected", receiver);
-		break;
-	case UIDRECV_AGENT_LOST:
-		report_lost(program, event);
-		break;
-	case UIDRECV_AGENT_REFUSED:
-		report_refused(program, event);
-		break;
-	case UIDRECV_AGENT_ACKED:
-		report_acked(program, event);
-		break;
-	case UIDRECV_AGENT_REJECTED:
-		report_rejected(program, event);
-		break;
-	}
-}
-
-/* Returns false when there is nothing more to do. */
-static bool dispatch(struct program *program)
-{
-	struct uidrecv_agent_event event;
-	int result = uidrecv_agent_dispatch(program->agent);
-
-	while (uidrecv_agent_next_event(program->agent, &event) == 1)
-		report(program, &event);
-	cli_flush_stdout();
-	if (result == 0)
-		return true;
-	if (result == UIDRECV_E_REFUSED)
-		program->is_refused = true;
-	else if (result != -ESHUTDOWN)
-		cli_die(CLI_FAILED, "%s: %s", program->options.receiver,
-			uidrecv_strerror(result));
-	return false;
-}
-
-static void finish(struct program *program)
-{
-	program->is_finishing = true;
-	uidrecv_agent_finish(program->agent);
+	return uidrecv_agent_now_us(program->receivers[0].agent);
 }
 
 static void refuse_line(struct program *program, const char *error)
 {
 	program->has_bad_line = true;
+	program->is_finishing = true;
 	cli_warn("standard input, line %" PRIu64 ": %s", program->input.number,
 		 error);
-	finish(program);
 }
 
-/* Returns false when the queue takes no more for now. */
-static bool queue_pending(struct program *program)
+/*
+ * Is it slower than the others? A full queue alone does not tell: lines may
+ * come faster than anybody takes them.
+ */
+static bool is_behind(const struct program *program, size_t which)
 {
-	int error =
-	    uidrecv_agent_queue(program->agent, &program->pending, NULL);
-
-	if (error == UIDRECV_E_FULL || error == UIDRECV_E_REFUSED)
-		return false;
-	program->has_pending = false;
-	if (error == 0)
-		remember_line(&program->ring, program->input.number);
-	else if (error == -ENOMEM)
-		cli_die(CLI_FAILED, "out of memory");
-	else
-		refuse_line(program, uidrecv_strerror(error));
-	return error == 0;
+	for (size_t i = 0; i < program->count; i++)
+		if (i != which && program->receivers[i].state == RECEIVER_UP &&
+		    receiver_has_room(&program->receivers[i]))
+			return !program->input.load;
+	return false;
 }
 
-/* Queues what is there. Returns true if stdin is to be read for more. */
-static bool queue_records(struct program *program)
+/* Those to whom it is said are taken off pending_for. */
+static void say_pending(struct program *program)
+{
+	for (size_t i = 0; i < program->count; i++) {
+		struct receiver *receiver = &program->receivers[i];
+		int error;
+
+		if (!(program->pending_for & 1u << i))
+			continue;
+		error = receiver_say(receiver, &program->pending,
+				     program->input.number);
+		if (error == UIDRECV_E_FULL && !is_behind(program, i))
+			continue;
+		program->pending_for &= (uint16_t) ~(1u << i);
+		if (error == UIDRECV_E_FULL) {
+			receiver_start_walk(receiver, RECEIVER_BEHIND);
+		} else if (error < 0) {
+			program->pending_for = 0;
+			refuse_line(program, uidrecv_strerror(error));
+		}
+	}
+}
+
+static void say(struct program *program)
+{
+	program->pending_for = program->said.receivers;
+	program->said.has_spoken = true;
+	if (!program->input.load)
+		said_note(&program->said, &program->pending,
+			  program->input.number, now_us(program));
+	say_pending(program);
+}
+
+static void begin_snapshot(struct program *program)
+{
+	if (program->snapshot_line) {
+		refuse_line(program, "a snapshot is open; write \"end\" first");
+		return;
+	}
+	program->snapshot_line = program->input.number;
+	program->said.has_spoken = true;
+	said_begin_snapshot(&program->said);
+	for (size_t i = 0; i < program->count; i++)
+		receiver_begin_snapshot(&program->receivers[i]);
+}
+
+static void end_snapshot(struct program *program)
+{
+	if (!program->snapshot_line) {
+		refuse_line(program, "no snapshot is open; write \"snapshot\" "
+				     "first");
+		return;
+	}
+	program->snapshot_line = 0;
+	said_end_snapshot(&program->said);
+	for (size_t i = 0; i < program->count; i++)
+		receiver_end_snapshot(&program->receivers[i]);
+}
+
+static void refresh_all(struct program *program)
+{
+	if (program->snapshot_line) {
+		refuse_line(program, "a snapshot is open; write \"end\" first");
+		return;
+	}
+	program->said.has_spoken = true;
+	said_refresh_all(&program->said, now_us(program));
+	for (size_t i = 0; i < program->count; i++)
+		receiver_refresh_all(&program->receivers[i]);
+}
+
+static void end_input(struct program *program)
+{
+	program->is_finishing = true;
+	if (!program->snapshot_line)
+		return;
+	program->has_bad_line = true;
+	cli_warn("standard input ends in the snapshot of line %" PRIu64
+		 ", without \"end\": it ends nothing",
+		 program->snapshot_line);
+}
+
+/* Says what is there. Returns true if stdin is to be read for more. */
+static bool say_lines(struct program *program)
 {
 	char error[1024];
 
 	for (int i = 0; i < ROUND_MAX && !program->is_finishing; i++) {
-		if (!program->has_pending) {
-			switch (input_next(&program->input,
-					   uidrecv_agent_now_us(program->agent),
-					   &program->pending, error,
-					   sizeof(error))) {
-			case INPUT_WAIT:
-				return true;
-			case INPUT_END:
-				finish(program);
-				return false;
-			case INPUT_BAD:
-				refuse_line(program, error);
-				return false;
-			case INPUT_RECORD:
-				program->has_pending = true;
-			}
-		}
-		if (!queue_pending(program))
+		if (program->pending_for)
+			say_pending(program);
+		if (program->pending_for || program->is_finishing)
 			return false;
+		switch (input_next(&program->input, now_us(program),
+				   &program->pending, error, sizeof(error))) {
+		case INPUT_WAIT:
+			return true;
+		case INPUT_END:
+			end_input(program);
+			break;
+		case INPUT_BAD:
+			refuse_line(program, error);
+			break;
+		case INPUT_RECORD:
+			say(program);
+			break;
+		case INPUT_SNAPSHOT:
+			begin_snapshot(program);
+			break;
+		case INPUT_SNAPSHOT_END:
+			end_snapshot(program);
+			break;
+		case INPUT_REFRESH_ALL:
+			refresh_all(program);
+		}
 	}
 	return false;
 }
 
+/* Returns false when all are done. */
+static bool serve(struct program *program, bool *ret_busy)
+{
+	bool is_alive = false;
+
+	*ret_busy = false;
+	for (size_t i = 0; i < program->count; i++) {
+		struct receiver *receiver = &program->receivers[i];
+
+		receiver_walk(receiver);
+		receiver_dispatch(receiver);
+		*ret_busy |= receiver_can_walk(receiver);
+		if (program->is_finishing && !program->pending_for)
+			receiver_finish(receiver);
+		if (receiver->state == RECEIVER_DONE)
+			program->pending_for &= (uint16_t) ~(1u << i);
+		else
+			is_alive = true;
+	}
+	cli_flush_stdout();
+	return is_alive;
+}
+
+static void read_input(struct program *program)
+{
+	int error = input_read(&program->input, STDIN_FILENO);
+
+	if (error < 0)
+		cli_die(CLI_FAILED, "standard input: %s", strerror(-error));
+}
+
 static void run(struct program *program)
 {
-	struct pollfd fds[2] = {
-	    {uidrecv_agent_get_fd(program->agent), POLLIN, 0},
-	    {STDIN_FILENO, POLLIN, 0},
-	};
-	int error = 0;
+	struct pollfd fds[RECEIVERS_MAX + 1];
+	size_t count = program->count;
+	bool is_busy;
 
 	for (;;) {
-		bool is_reading = queue_records(program);
-		/* A full round ends with room for more: do not wait. */
-		bool is_busy = !is_reading && !program->has_pending &&
-			       !program->is_finishing;
+		bool is_reading = say_lines(program);
 
-		if (!dispatch(program))
+		if (!serve(program, &is_busy))
 			return;
-		fds[1].fd = is_reading ? STDIN_FILENO : -1;
-		fds[1].revents = 0;
-		if (poll(fds, 2, is_busy ? 0 : -1) < 0 && errno != EINTR)
-			cli_die(CLI_FAILED, "poll: %s", strerror(errno));
-		if (fds[1].revents)
-			error = input_read(&program->input, STDIN_FILENO);
-		if (error < 0)
-			cli_die(CLI_FAILED, "standard input: %s",
-				strerror(-error));
+		/* ACKs that came may have been the last for long. */
+		if (program->pending_for)
+			say_pending(program);
+		/* A full round ends with room for more: do not wait. */
+		is_busy |= !is_reading && !program->pending_for &&
+			   !program->is_finishing;
+		for (size_t i = 0; i < count; i++) {
+			struct receiver *receiver = &program->receivers[i];
+			int fd = uidrecv_agent_get_fd(receiver->agent);
+
+			fds[i] = (struct pollfd){.fd = fd, .events = POLLIN};
+			if (receiver->state == RECEIVER_DONE)
+				fds[i].fd = -1;
+		}
+		fds[count] = (struct pollfd){
+		    .fd = is_reading ? STDIN_FILENO : -1, .events = POLLIN};
+		if (poll(fds, count + 1, is_busy ? 0 : -1) < 0) {
+			if (errno != EINTR)
+				cli_die(CLI_FAILED, "poll: %s",
+					strerror(errno));
+			continue;
+		}
+		if (fds[count].revents)
+			read_input(program);
 	}
 }
 
-static void print_rate(const struct program *program)
+static void print_rate(const struct program *program,
+		       const struct receiver *receiver)
 {
 	double seconds =
-	    (double)(program->acked_us - program->connected_us) / 1e6;
+	    (double)(receiver->acked_us - receiver->connected_us) / 1e6;
 
-	printf("loaded %" PRIu64 " mappings in %.3f s: %.0f mappings/s\n",
-	       program->input.load, seconds,
+	printf("%sloaded %" PRIu64 " mappings in %.3f s: %.0f mappings/s\n",
+	       receiver->label, program->input.load, seconds,
 	       seconds > 0 ? (double)program->input.load / seconds : 0);
 	cli_flush_stdout();
 }
 
-static const struct option options[] = {
-    {"connect", required_argument, NULL, 'c'},
-    {"cert", required_argument, NULL, 'C'},
-    {"key", required_argument, NULL, 'K'},
-    {"ca", required_argument, NULL, 'A'},
-    {"name", required_argument, NULL, 'n'},
-    {"batch", required_argument, NULL, 'b'},
-    {"load", required_argument, NULL, 'l'},
-    {"verbose", no_argument, NULL, 'v'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},
-    {NULL, 0, NULL, 0},
-};
-
-static void parse_options(struct program *program, int argc, char *argv[])
+static void open_receivers(struct program *program)
 {
-	struct uidrecv_agent_options *agent = &program->options;
-	int option;
+	struct agent_command *command = &program->command;
 
-	while ((option = getopt_long(argc, argv, ":vhV", options, NULL)) !=
-	       -1) {
-		switch (option) {
-		case 'c':
-			agent->receiver = optarg;
-			break;
-		case 'C':
-			agent->cert_path = optarg;
-			break;
-		case 'K':
-			agent->key_path = optarg;
-			break;
-		case 'A':
-			agent->ca_path = optarg;
-			break;
-		case 'n':
-			agent->receiver_name = optarg;
-			break;
-		case 'b':
-			agent->batch_max = (uint32_t)cli_need_number(
-			    "--batch", optarg, 1, 1024);
-			break;
-		case 'l':
-			program->input.load = cli_need_number(
-			    "--load", optarg, 1, UINT64_C(1) << 40);
-			break;
-		case 'v':
-			program->verbose++;
-			break;
-		case 'h':
-			cli_help(help);
-		case 'V':
-			cli_version("uidagent");
-		default:
-			cli_die_option(argv, option);
-		}
+	program->count = command->receivers_count;
+	for (size_t i = 0; i < program->count; i++) {
+		struct receiver *receiver = &program->receivers[i];
+		struct uidrecv_agent_options options = command->options;
+
+		options.receiver_name = command->receivers[i].name;
+		snprintf(program->labels[i], sizeof(program->labels[i]), "%s ",
+			 command->receivers[i].connect);
+		*receiver = (struct receiver){
+		    .said = command->load ? NULL : &program->said,
+		    .number = (unsigned int)i,
+		    .connect = command->receivers[i].connect,
+		    .label = program->count > 1 ? program->labels[i] : "",
+		    .verbose = command->verbose,
+		};
+		program->said.receivers |= (uint16_t)(1u << i);
+		receiver_open(receiver, &options);
 	}
-	if (optind < argc)
-		cli_die(CLI_USAGE, "%s: unexpected; see uidagent --help",
-			argv[optind]);
-	if (agent->receiver == NULL || agent->cert_path == NULL ||
-	    agent->key_path == NULL || agent->ca_path == NULL)
-		cli_die(CLI_USAGE, "--connect, --cert, --key and --ca must be "
-				   "given; see uidagent --help");
 }
 
 int main(int argc, char *argv[])
 {
-	static struct program program = {
-	    .options = UIDRECV_AGENT_OPTIONS_INIT,
-	    .ring = {.first = 1, .next = 1},
-	};
-	char error[1024] = "";
-	int result;
+	static struct program program;
+	bool is_refused = false, has_rejected = false;
 
 	signal(SIGPIPE, SIG_IGN);
-	parse_options(&program, argc, argv);
-	program.options.software = "uidagent";
-	program.options.log = write_log;
-	program.options.log_user = &program;
-	result = uidrecv_agent_new(&program.agent, &program.options, error,
-				   sizeof(error));
-	if (result == -EINVAL)
-		cli_die(CLI_USAGE,
-			"--connect %s: write HOST:PORT or [IPV6]:PORT, such as "
-			"firewall.example:5007",
-			program.options.receiver);
-	if (result < 0)
-		cli_die(result == -ENOMEM ? CLI_FAILED : CLI_USAGE, "%s",
-			*error ? error : uidrecv_strerror(result));
+	parse_agent_command(&program.command, argc, argv);
+	program.input.load = program.command.load;
+	open_receivers(&program);
 	run(&program);
-	if (program.input.load && !program.is_refused)
-		print_rate(&program);
-	uidrecv_agent_free(program.agent);
-	free(program.ring.lines);
-	if (program.is_refused)
+	for (size_t i = 0; i < program.count; i++) {
+		struct receiver *receiver = &program.receivers[i];
+
+		if (program.input.load && !receiver->is_refused)
+			print_rate(&program, receiver);
+		is_refused |= receiver->is_refused;
+		has_rejected |= receiver->has_rejected;
+		receiver_close(receiver);
+	}
+	said_free(&program.said);
+	if (is_refused)
 		return EXIT_REFUSED;
 	if (program.has_bad_line)
 		return CLI_USAGE;
-	return program.has_rejected ? CLI_FAILED : CLI_OK;
+	return has_rejected ? CLI_FAILED : CLI_OK;
 }

@@ -1,18 +1,16 @@
 """The protocol `uidrecv/1` of doc/protocol.md for agents in Python.
 
-Codec       bytes to values and back: Frame and FrameReader, encode_tlv and
-            decode_tlvs, encode_message and decode_message, Record. Pure, but
-            for FrameReader's buffer. It speaks for both sides.
-Session     the source's side of the state tables: bytes and times in, bytes
-            and reports out. It knows no socket and no clock.
+Bytes to values and back: Frame and FrameReader, encode_tlv and decode_tlvs,
+encode_message and decode_message, Record. Pure, but for FrameReader's buffer.
+It speaks for both sides. The session of a source is in uidrecv1_source.py.
 
-Copy this file into an agent of your own; agent.py shows how to use it.
+Copy both files into an agent of your own; agent.py shows how to use them.
 """
 import collections
 import dataclasses
+import functools
 import ipaddress
 import re
-import secrets
 import struct
 
 VERSION = 1
@@ -20,17 +18,17 @@ ALPN = 'uidrecv/1'
 SOURCE, SINK = 1, 2
 EARLY_FRAME_MAX = 4096            # before READY
 FRAME_MAX = 65536                 # what we accept after it
-HOLD_RANGE = (3, 300)
-EARLY_HOLD_US = 10_000_000
 RECORDS_MAX, USER_MAX, SOFTWARE_MAX, TEXT_MAX = 1024, 255, 64, 255
 TIME_MAX = 1 << 62
+SNAPSHOT, REFRESH_ALL = 1, 2      # bits of CAPABILITIES
 
 MESSAGES = {
     'HELLO': 1, 'READY': 2, 'UPDATE': 3, 'ACK': 4, 'REJECT': 5,
     'KEEPALIVE': 6, 'BYE': 7, 'RESYNC': 8, 'SNAPSHOT BEGIN': 9,
     'SNAPSHOT END': 10, 'REFRESH ALL': 11, 'TS CONFIG': 12}
 MESSAGE_NAMES = {number: name for name, number in MESSAGES.items()}
-NUMBERED = {'UPDATE', 'ACK', 'REJECT'}    # the serial of all others is 0
+NUMBERED = {'UPDATE', 'ACK', 'REJECT', 'SNAPSHOT BEGIN', 'SNAPSHOT END',
+            'REFRESH ALL'}        # the serial of all others is 0
 
 # name: (type, form of the value). Forms are struct's; '*' is text to the end.
 TLVS = {
@@ -42,7 +40,7 @@ TLVS = {
     'VERSION': (0x800b, 'B'), 'DURABLE': (0x800c, 'Q'),
     'WINDOW': (0x800d, 'I'), 'ACKED': (0x800f, 'Q'), 'AS_OF': (0x8010, 'Q'),
     'REFUSED': (0x8011, 'IH*'), 'REASON': (0x8012, 'H*'),
-    'QUOTE': (0x0013, '16s'), 'MAP': (0x8020, 'record'),
+    'QUOTE': (0x0013, '16s'), 'COUNT': (0x8014, 'Q'), 'MAP': (0x8020, 'record'),
     'REFRESH': (0x8021, 'record'), 'LOGOUT': (0x8022, 'record'),
     'WITHDRAW': (0x8023, 'record'), 'ADDRESS': (0x8030, 'address'),
     'USER': (0x8031, '*'), 'EVENT_TIME': (0x8032, 'Q'),
@@ -59,7 +57,10 @@ SCHEMAS = {
                    WITHDRAW='*'),
     'ACK': {}, 'REJECT': dict(REFUSED='*'),
     'KEEPALIVE': dict(CLOCK='m', ACKED='?'),
-    'BYE': dict(REASON='m', QUOTE='?'),
+    'BYE': dict(REASON='m', QUOTE='?'), 'RESYNC': dict(REASON='m'),
+    'SNAPSHOT BEGIN': dict(ACKED='?'),
+    'SNAPSHOT END': dict(COUNT='m', ACKED='?'),
+    'REFRESH ALL': dict(AS_OF='m', COUNT='m', ACKED='?'),
     'MAP': dict(ADDRESS='m', USER='m', EVENT_TIME='?', LIFETIME='?',
                 SOURCE='?', TOKEN='?'),
     'REFRESH': dict(ADDRESS='m', USER='?', LIFETIME='?'),
@@ -76,13 +77,13 @@ REJECT_NAMES = dict(enumerate(
     'USER-TOO-LONG DOMAIN-NOT-ALLOWED LIFETIME-NOT-ALLOWED TIME-IN-FUTURE '
     'QUOTA STORE-FULL NOT-FOUND PORTS-INVALID '
     'MULTI-USER-NOT-ALLOWED'.split(), 1))
+NOT_FOUND = 12
+RESYNC_NAMES = dict(enumerate('COUNT NO-SNAPSHOT GAP TIME BUSY'.split(), 1))
 BYE_SHUTDOWN, BYE_HOLD_TIME = 100, 101
 (BAD_VERSION, BAD_TYPE, BAD_FLAGS, BAD_LENGTH, BAD_MESSAGE, BAD_STATE,
  BAD_SERIAL) = range(200, 207)
 BYE_NO_COMMON_VERSION, BYE_SAME_ROLE, BYE_UNSUPPORTED = 301, 302, 305
 
-
-# --- Codec: bytes to values and back. No state but FrameReader's buffer.
 
 class ProtocolError(Exception):
     """The peer broke the protocol; `code` is the BYE that answers it."""
@@ -161,11 +162,16 @@ class FrameReader:
         return Frame(kind, serial, body, version, flags)
 
 
+@functools.lru_cache(1 << 16)
+def packed_address(text):
+    return ipaddress.ip_address(text).packed
+
+
 def encode_value(form, value):
     if form == 'record':
         return value
     if form == 'address':
-        return ipaddress.ip_address(value).packed
+        return packed_address(value)
     values = value if isinstance(value, tuple) else (value,)
     if not form.endswith('*'):
         return struct.pack('>' + form, *values)
@@ -330,201 +336,3 @@ def check_role(frame, fields):
         if fields['ROLE'] == SINK and key in fields:
             raise ProtocolError(BYE_UNSUPPORTED, f'{key} of a sink',
                                 frame.header())
-
-
-# --- The session: section 9 of the protocol. Knows no socket and no clock.
-
-@dataclasses.dataclass
-class Update:
-    """What was said under one serial. Sent again as it is."""
-    as_of: int
-    records: list
-    refused: set = dataclasses.field(default_factory=set)
-
-
-class Session:
-    """Bytes and times in; bytes (`out`), reports and a state out. It outlives
-    connections: `connected` begins a new one. `report` gets lines of text."""
-    def __init__(self, report, batch=500):
-        self.session_id = secrets.randbits(64) or 1
-        self.report, self.batch = report, batch
-        self.updates = {}         # serial: Update, not acknowledged
-        self.serial = self.sent_serial = self.acked = self.refused = 0
-        self.state, self.reason, self.final = 'closed', '', None
-        self.opened = False       # READY came on this connection
-        self.out, self.frame_max = bytearray(), EARLY_FRAME_MAX
-
-    def connected(self, now):
-        """To be called with the time at which the connection began."""
-        self.reader, self.out = FrameReader(), bytearray()
-        self.state, self.reason, self.opened = 'wait-hello', '', False
-        self.peer_clock, self.hold_us = (0, now), EARLY_HOLD_US
-        self.heard = self.sent = now
-        self.next, self.reported, self.window = self.acked + 1, self.acked, 0
-
-    def submit(self, records, now):
-        """Numbers records; only after the first READY, which tells the size
-        of a frame."""
-        size, group = 0, []
-        for record in records:
-            length = len(record.encode())
-            # 24: the TLVs AS_OF and ACKED
-            if group and (len(group) == self.batch
-                          or 24 + size + length > self.frame_max):
-                self._number(group, now)
-                size, group = 0, []
-            size += length
-            group.append(record)
-        if group:
-            self._number(group, now)
-        self._send_updates(now)
-
-    def _number(self, group, now):
-        self.serial += 1
-        self.updates[self.serial] = Update(now, group)
-
-    def feed(self, data, now):
-        self.reader.feed(data)
-        try:
-            while self.state != 'closed':
-                frame = self.reader.next()
-                if frame is None:
-                    break
-                self._receive(frame, now)
-                if self.state == 'open':
-                    self.heard = now      # before it, all has to be in time
-        except ProtocolError as error:
-            self.bye(error.code, error.text, error.quote)
-
-    def tick(self, now):
-        """What is due by time. To be called after the socket was drained."""
-        if self.state == 'closed':
-            return
-        if now >= self.heard + self.hold_us:
-            self.bye(BYE_HOLD_TIME, 'nothing heard for the hold time')
-        elif (self.state == 'open' and not self.out
-              and now >= self.sent + self.hold_us // 3):
-            self.reported = self.acked
-            self._send(encode_message('KEEPALIVE', CLOCK=self._clock(now),
-                                      ACKED=self.acked), now)
-
-    def deadline(self):
-        if self.state != 'open' or self.out:
-            return self.heard + self.hold_us
-        return min(self.heard + self.hold_us, self.sent + self.hold_us // 3)
-
-    def bye(self, code, text, quote=b''):
-        if self.state != 'closed':
-            self._send(encode_message('BYE', REASON=(code, text[:80]),
-                                      QUOTE=quote or None), self.sent)
-            self._close('we close', code, text)
-
-    def _close(self, what, code, text):
-        self.state = 'closed'
-        self.reason = f'{what}: {code} {text}'
-        if code >= 300:
-            self.final = self.reason
-
-    def _send(self, frame, now):
-        self.out += frame.encode()
-        self.sent = now
-
-    def _clock(self, now):
-        echo, received = self.peer_clock
-        return now, echo, now - received if echo else 0
-
-    def _receive(self, frame, now):
-        name = MESSAGE_NAMES.get(frame.kind)
-        if frame.version != VERSION and (self.state == 'open'
-                                         or name not in ('HELLO', 'BYE')):
-            raise ProtocolError(BAD_VERSION, f'version {frame.version}',
-                                frame.header())
-        name, fields = decode_message(frame)
-        expected = {'wait-hello': {'HELLO'}, 'wait-ready': {'READY'},
-                    'open': {'ACK', 'REJECT', 'KEEPALIVE'}}[self.state]
-        if name == 'BYE':
-            self._close('the receiver says BYE', *fields['REASON'])
-        elif name not in expected:
-            raise ProtocolError(BAD_STATE, f'{name} in {self.state}',
-                                frame.header())
-        else:
-            getattr(self, '_on_' + name.lower())(frame, fields, now)
-
-    def _on_hello(self, frame, fields, now):
-        low, high = fields['VERSIONS']
-        if fields['ROLE'] != SINK:
-            raise ProtocolError(BYE_SAME_ROLE, 'we are a source too',
-                                frame.header())
-        if not low <= VERSION <= high:
-            raise ProtocolError(BYE_NO_COMMON_VERSION, 'we speak 1',
-                                frame.header())
-        self.peer_clock = (fields['CLOCK'][0], now)
-        self.frame_max = min(fields['FRAME_MAX'], FRAME_MAX)
-        self._send(encode_message(
-            'HELLO', VERSIONS=(VERSION, VERSION), ROLE=SOURCE,
-            SESSION=self.session_id, REPLAY=(self.acked + 1, self.sent_serial),
-            ACKED=self.acked, HOLD_RANGE=HOLD_RANGE, FRAME_MAX=FRAME_MAX,
-            CLOCK=self._clock(now), SOFTWARE='agent.py'), now)
-        self.state = 'wait-ready'
-
-    def _on_ready(self, frame, fields, now):
-        hold, durable = fields['HOLD_TIME'], fields['DURABLE']
-        if (fields['VERSION'] != VERSION
-                or not HOLD_RANGE[0] <= hold <= HOLD_RANGE[1]):
-            raise ProtocolError(BAD_MESSAGE, 'READY we cannot keep to',
-                                frame.header())
-        if durable > self.sent_serial:
-            raise ProtocolError(BAD_SERIAL, 'DURABLE of another session',
-                                frame.header())
-        self.hold_us, self.window = hold * 1_000_000, fields['WINDOW']
-        self.reader.limit = FRAME_MAX
-        self.state, self.opened = 'open', True
-        self._send_updates(now)
-
-    def _on_ack(self, frame, fields, now):
-        # Of what was sent on this connection; next is the first that was not.
-        if not self.acked <= frame.serial < self.next:
-            raise ProtocolError(BAD_SERIAL, f'ACK {frame.serial}',
-                                frame.header())
-        for serial in range(self.acked + 1, frame.serial + 1):
-            del self.updates[serial]
-        self.acked = frame.serial
-        self.report(f'acked {self.acked}')
-        self._send_updates(now)
-
-    def _on_reject(self, frame, fields, now):
-        update = self.updates.get(frame.serial)
-        if update is None or frame.serial >= self.next:
-            raise ProtocolError(BAD_SERIAL, f'REJECT {frame.serial}',
-                                frame.header())
-        for index, code, text in fields['REFUSED']:
-            if index >= len(update.records):
-                raise ProtocolError(BAD_MESSAGE, f'record {index}',
-                                    frame.header())
-            if index in update.refused:
-                continue          # told again after a lost connection
-            update.refused.add(index)
-            self.refused += 1
-            text = ''.join(c if c.isprintable() else '?' for c in text)
-            self.report(f'rejected {update.records[index].line} '
-                        f'{REJECT_NAMES.get(code, code)} {text}'.rstrip())
-
-    def _on_keepalive(self, frame, fields, now):
-        if 'ACKED' in fields:
-            raise ProtocolError(BAD_MESSAGE, 'ACKED of a sink', frame.header())
-        self.peer_clock = (fields['CLOCK'][0], now)
-
-    def _send_updates(self, now):
-        while (self.state == 'open'
-               and self.next <= min(self.serial, self.acked + self.window)):
-            update = self.updates[self.next]
-            news = self.acked if self.acked != self.reported else None
-            frame = encode_message('UPDATE', self.next, update.records,
-                                   AS_OF=update.as_of, ACKED=news)
-            if len(frame.body) > self.frame_max:
-                self.bye(BYE_SHUTDOWN, 'FRAME_MAX became smaller than a frame')
-                self.final = self.reason
-                return
-            self._send(frame, now)
-            self.sent_serial = max(self.sent_serial, self.next)
-            self.next, self.reported = self.next + 1, self.acked

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A cell of the store. The first byte says whether the checksum is made right
- * (odd), so that what is behind it is reached, too.
+ * (odd), so that what is behind it is reached, too. 255: it is the epochs of an
+ * agent, and what then happens to them.
  */
 #include <stdlib.h>
 
 #include "answer.h"
 #include "bytes.h"
 #include "cell.h"
+#include "epoch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -37,6 +39,56 @@ static void judge(struct ur_cell *cell, uint64_t now_us)
 	expect(ur_cell_collect(cell, &ranks, now_us) == 0);
 }
 
+static void change(struct ur_epochs *epochs, uint8_t what)
+{
+	switch (what % 8) {
+	case 0:
+		ur_epochs_begin(epochs);
+		break;
+	case 1:
+		if (!ur_epochs_check_end(epochs, epochs->maps))
+			ur_epochs_end(epochs);
+		break;
+	case 2:
+		if (!ur_epochs_check_end(epochs, epochs->maps) &&
+		    epochs->current > epochs->floor)
+			ur_epochs_hold(epochs, what);
+		break;
+	case 3:
+		if (epochs->held)
+			ur_epochs_accept(epochs);
+		break;
+	case 4:
+		if (!ur_epochs_check_refresh(epochs))
+			ur_epochs_refresh(epochs, what);
+		break;
+	case 5:
+		ur_epochs_new_session(epochs);
+		break;
+	case 6:
+		ur_epochs_lose(epochs, epochs->formers[0].epoch);
+		break;
+	default:
+		ur_epochs_gain(epochs);
+	}
+}
+
+static void live_on(const uint8_t *data, size_t size)
+{
+	struct ur_epochs epochs, again;
+	uint8_t bytes[UR_EPOCHS_SIZE];
+
+	if (size < UR_EPOCHS_SIZE || !ur_epochs_decode(&epochs, data))
+		return;
+	ur_epochs_encode(&epochs, bytes);
+	expect(memcmp(data, bytes, sizeof(bytes)) == 0);
+	for (size_t i = UR_EPOCHS_SIZE; i < size; i++) {
+		change(&epochs, data[i]);
+		ur_epochs_encode(&epochs, bytes);
+		expect(ur_epochs_decode(&again, bytes));
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct uidrecv_address address = {0, 0xffff0a010203};
@@ -46,6 +98,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 5)
 		return 0;
 	size--;
+	if (data[0] == 255) {
+		live_on(data + 1, size);
+		return 0;
+	}
 	bytes = malloc(size);
 	again = malloc(size);
 	if (!bytes || !again)

@@ -32,8 +32,12 @@ int ur_entry_judge(const struct ur_generation *generation,
 	uint16_t index = ur_meta_line(word[0]);
 	uint64_t state;
 
-	if (!ur_deadline_is_whole(seed, word) ||
-	    !ur_rest_is_whole(seed, word) || index >= generation->lines_used)
+	if (!ur_deadline_is_whole(seed, word))
+		return UIDRECV_E_TABLE;
+	/* What was taken back is gone, damaged or not. */
+	if (ur_deadline_ms(word[3]) == 0)
+		return 0;
+	if (!ur_rest_is_whole(seed, word) || index >= generation->lines_used)
 		return UIDRECV_E_TABLE;
 	state = ur_load(&generation->lines[index].state);
 	if (!ur_line_is_whole(seed, index, state))

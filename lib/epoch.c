@@ -135,6 +135,8 @@ void ur_epochs_refuse_end(struct ur_epochs *epochs, uint8_t code)
 
 void ur_epochs_want(struct ur_epochs *epochs, uint8_t code)
 {
+	if (code == UIDRECV_RESYNC_GAP)
+		epochs->is_open = false;
 	epochs->wanted = code;
 }
 
@@ -143,7 +145,7 @@ uint8_t ur_epochs_check_refresh(const struct ur_epochs *epochs)
 	if (!epochs->is_of_session || epochs->is_open)
 		return UIDRECV_RESYNC_NO_SNAPSHOT;
 	/* The next BEGIN must find room for the time of this one. */
-	if (!epochs->refreshed_us && epochs->formers_count == UR_EPOCH_FORMERS)
+	if (epochs->formers_count == UR_EPOCH_FORMERS)
 		return UIDRECV_RESYNC_BUSY;
 	return 0;
 }
@@ -194,24 +196,37 @@ void ur_epochs_encode(const struct ur_epochs *epochs,
 	}
 }
 
-/* What the functions above can lead to. */
-static bool is_sound(const struct ur_epochs *epochs)
+static bool are_formers_sound(const struct ur_epochs *epochs)
 {
 	uint32_t least = epochs->floor;
 
-	if (epochs->floor > epochs->current || epochs->held > epochs->current ||
-	    (epochs->held && epochs->held <= epochs->floor) ||
-	    (epochs->refreshed_us && epochs->formers_count == UR_EPOCH_FORMERS))
-		return false;
-	for (int i = 0; i < epochs->formers_count; i++) {
+	for (int i = 0; i < UR_EPOCH_FORMERS; i++) {
 		const struct ur_epoch_former *former = &epochs->formers[i];
 
+		if (i >= epochs->formers_count) {
+			if (former->epoch || former->refreshed_us ||
+			    former->claims)
+				return false;
+			continue;
+		}
 		if (former->epoch < least || former->epoch >= epochs->current ||
 		    !former->refreshed_us || !former->claims)
 			return false;
 		least = former->epoch + 1;
 	}
 	return true;
+}
+
+/* What the functions above can lead to. */
+static bool is_sound(const struct ur_epochs *epochs)
+{
+	if (epochs->floor > epochs->current || epochs->held > epochs->current ||
+	    (epochs->held && epochs->held <= epochs->floor) ||
+	    (!epochs->held && epochs->held_claims) ||
+	    epochs->wanted > UIDRECV_RESYNC_BUSY ||
+	    (epochs->refreshed_us && epochs->formers_count == UR_EPOCH_FORMERS))
+		return false;
+	return are_formers_sound(epochs);
 }
 
 bool ur_epochs_decode(struct ur_epochs *epochs,

@@ -65,7 +65,7 @@ void ur_epochs_accept(struct ur_epochs *epochs);
 /* Ends it, and drops nothing: another one is wanted. */
 void ur_epochs_refuse_end(struct ur_epochs *epochs, uint8_t code);
 
-/* A snapshot is wanted; one that is open may do. */
+/* A snapshot is wanted; one that is open may do, unless it has a gap. */
 void ur_epochs_want(struct ur_epochs *epochs, uint8_t code);
 
 /* May a REFRESH ALL come now, whatever it counts? 0 or enum uidrecv_resync. */

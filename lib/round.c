@@ -158,7 +158,7 @@ static bool may_count(const struct ur_round *round,
 	uint64_t counted_us =
 	    ur_store_get_counted_us(round->store, batch->peer->id);
 
-	return !counted_us || now_us - counted_us >= COUNT_US;
+	return !counted_us || now_us >= counted_us + COUNT_US;
 }
 
 static int apply_end(struct ur_round *round, struct ur_batch *batch,
@@ -292,6 +292,8 @@ int ur_round_publish(struct ur_round *round, uint64_t now_us)
 {
 	struct ur_change change;
 
+	if (ur_store_has_lost_changes(round->store))
+		round->publish_failed = true;
 	while (ur_store_next_change(round->store, &change) == 1) {
 		switch (change.kind) {
 		case UR_CHANGE_REFRESHED:

@@ -188,7 +188,8 @@ int ur_session_run_fsm(struct ur_session *session, const struct ur_frame *frame,
 		    (message->type == UR_ACK || message->type == UR_REJECT))
 			return on_answer(session, frame, message, now_us);
 		/* It was announced, so this is a source. */
-		if (message->type == UR_RESYNC)
+		if (message->type == UR_RESYNC &&
+		    session->peer_capabilities & UR_CAPABILITY_SNAPSHOT)
 			return 1;
 		break;
 	case UR_SESSION_DECIDING:

@@ -216,6 +216,11 @@ int ur_store_next_change(struct ur_store *store, struct ur_change *ret_change)
 	return 1;
 }
 
+bool ur_store_has_lost_changes(const struct ur_store *store)
+{
+	return store->has_lost_changes;
+}
+
 /* May the agent have one more living claim, as yet another in its cell? */
 static int check_quota(struct ur_store *store, struct ur_store_agent *agent,
 		       uint64_t mappings_max, uint64_t now_us)
@@ -237,7 +242,7 @@ static int check_quota(struct ur_store *store, struct ur_store_agent *agent,
  * The last sixteenth is for what makes room and for what is there, and some
  * pages of each agent are for the refusals that it then gets.
  */
-static bool has_room(const struct ur_store *store)
+bool ur_store_has_room(const struct ur_store *store)
 {
 	uint64_t pages = store->meta.map_bytes / store->page_bytes;
 	uint64_t reserve = pages / 16 + PAGES_PER_AGENT * store->agents_count;
@@ -259,7 +264,7 @@ static int check_map(struct ur_store *store, struct ur_store_agent *agent,
 	    ur_deadline_us(statement->as_of_us, statement->lifetime_s) <=
 		now_us)
 		return 0;
-	if (!former && !has_room(store))
+	if (!former && !ur_store_has_room(store))
 		return UIDRECV_REJECT_STORE_FULL;
 	return check_quota(store, agent, mappings_max, now_us);
 }
@@ -306,13 +311,13 @@ static int apply(struct ur_store *store, struct ur_store_agent *agent,
 	uint32_t epoch = ur_store_agent_now(agent)->epochs.current;
 	const struct ur_claim *former;
 	struct ur_claim essence;
-	bool had, had_answer, changed, added;
+	bool had, had_claims, changed, added;
 	ssize_t went;
 	int rc = ur_store_cell_get(store, store->txn, statement->address, cell);
 
 	if (rc < 0)
 		return rc;
-	had_answer = ur_answer(cell, &store->ranks, now_us) != NULL;
+	had_claims = cell->claims_count > 0;
 	former = ur_cell_find(cell, agent->row.id);
 	had = former != NULL;
 	if (had)
@@ -321,7 +326,7 @@ static int apply(struct ur_store *store, struct ur_store_agent *agent,
 	if (rc == 0)
 		rc = ur_cell_apply(cell, statement, agent->row.id, epoch,
 				   now_us, &changed, &added);
-	if (rc != 0 || (!changed && !store->is_in_doubt))
+	if (rc != 0 || !changed)
 		return rc;
 	count_change(store, agent, had ? &essence : NULL);
 	went = ur_store_cell_collect(store, cell, now_us);
@@ -330,8 +335,8 @@ static int apply(struct ur_store *store, struct ur_store_agent *agent,
 	rc = ur_store_cell_put(store, statement->address, cell);
 	if (rc < 0)
 		return rc;
-	if (!had_answer && !store->is_in_doubt &&
-	    !ur_answer(cell, &store->ranks, now_us))
+	/* What had run out is listed too: a REFRESH ALL must not find it. */
+	if (!had_claims && !ur_answer(cell, &store->ranks, now_us))
 		return 0;
 	return ur_store_changes_add(store, statement->address, cell, now_us);
 }

@@ -22,26 +22,11 @@ static void note_ages(struct ur_store *store, uint64_t now_us)
 	}
 }
 
-static bool has_dropped(const struct ur_store *store)
-{
-	const struct ur_cell *cell = &store->scanned;
-
-	for (size_t i = 0; i < cell->claims_count; i++) {
-		const struct ur_store_agent *agent =
-		    ur_store_agent_at(store, cell->claims[i].agent);
-
-		if (agent && cell->claims[i].epoch <
-				 ur_store_agent_now(agent)->epochs.floor)
-			return true;
-	}
-	return false;
-}
-
 /* Returns how much of the scanned cell went, or an error. */
 static ssize_t collect_one(struct ur_store *store, struct ur_store_walk *walk,
 			   struct uidrecv_address address, uint64_t now_us)
 {
-	bool was_dropped = has_dropped(store);
+	size_t claims_count = store->scanned.claims_count;
 	ssize_t went = ur_store_cell_collect(store, &store->scanned, now_us);
 	int rc;
 
@@ -49,8 +34,11 @@ static ssize_t collect_one(struct ur_store *store, struct ur_store_walk *walk,
 		return went;
 	ur_store_walk_pause(walk);
 	rc = ur_store_cell_put(store, address, &store->scanned);
-	/* Age tells readers by itself, and watches tell of the runner-up. */
-	if (rc == 0 && was_dropped && store->scanned.claims_count > 0)
+	/*
+	 * Readers see by themselves that it is dead, but not who answers after
+	 * a drop; and a REFRESH ALL must not find it in the table.
+	 */
+	if (rc == 0 && store->scanned.claims_count < claims_count)
 		rc = ur_store_changes_add(store, address, &store->scanned,
 					  now_us);
 	return rc < 0 ? rc : went;

@@ -11,7 +11,7 @@
 #include "bytes.h"
 #include "cell.h"
 
-#define SCHEMA 1
+#define SCHEMA 2
 #define META_MAGIC "uidrecv\n"
 #define META_SIZE (8 + 4 + 4 + 16 + 5 * 8 + 4 + 4)
 #define DBS_MAX 5
@@ -263,8 +263,8 @@ int ur_store_env_reopen(struct ur_store *store)
 
 	ur_store_env_close(store);
 	rc = ur_store_env_open(store);
-	if (rc == 0 && store->txnid != txnid)
-		store->is_in_doubt = true;
+	if (store->txnid != txnid)
+		store->has_lost_changes = true;
 	return rc;
 }
 

@@ -96,11 +96,15 @@ int ur_store_count_living(struct ur_store *store, struct ur_store_agent *agent,
 		claim = ur_cell_find(&store->scanned, agent->row.id);
 		if (claim && ur_claim_is_alive(claim, now_us)) {
 			count_claim(&counts, claim, current);
-		} else if (claim && collect && claim->epoch == current) {
+		} else if (claim && collect && claim->epoch == current &&
+			   ur_store_has_room(store)) {
 			ur_store_agent_lose(store, agent, claim);
 			ur_cell_remove(&store->scanned, claim);
 			ur_store_walk_pause(&walk);
 			rc = ur_store_cell_put(store, address, &store->scanned);
+			if (rc == 0)
+				rc = ur_store_changes_add(
+				    store, address, &store->scanned, now_us);
 		}
 		if (rc < 0)
 			break;
@@ -140,8 +144,11 @@ int ur_store_begin_snapshot(struct ur_store *store, uint32_t agent)
 	if (rc < 0)
 		return rc;
 	ur_epochs_begin(&row->epochs);
-	found->counts.stated = row->epochs.stated;
-	found->counts.lifetime_min_s = UIDRECV_LIFETIME_NEVER;
+	/* Of the last epoch there is no next, and its claims go on. */
+	if (row->epochs.stated == 0) {
+		found->counts.stated = 0;
+		found->counts.lifetime_min_s = UIDRECV_LIFETIME_NEVER;
+	}
 	return 0;
 }
 
@@ -167,19 +174,29 @@ int ur_store_want_snapshot(struct ur_store *store, uint32_t agent, uint8_t code)
 	return rc;
 }
 
-/* Makes sure that the counts are exact; *ret_code is BUSY if they cannot be. */
-static int know_counts(struct ur_store *store, struct ur_store_agent *agent,
-		       bool may_count, uint64_t now_us, uint8_t *ret_code)
+static bool has_dead(const struct ur_store_agent *agent)
 {
+	return agent->counts.stated != ur_store_agent_now(agent)->epochs.stated;
+}
+
+/*
+ * Makes sure that the counts are exact, and if asked to, that none of the
+ * current epoch is dead; *ret_code is BUSY if it cannot be.
+ */
+static int know_counts(struct ur_store *store, struct ur_store_agent *agent,
+		       bool collect, bool may_count, uint64_t now_us,
+		       uint8_t *ret_code)
+{
+	int rc = 0;
+
 	if (now_us < agent->counts.next_death_us &&
-	    agent->counts.stated == ur_store_agent_now(agent)->epochs.stated)
+	    !(collect && has_dead(agent)))
 		return 0;
-	if (!may_count) {
+	if (may_count)
+		rc = ur_store_count_living(store, agent, collect, now_us);
+	if (!may_count || (rc == 0 && collect && has_dead(agent)))
 		*ret_code = UIDRECV_RESYNC_BUSY;
-		return 0;
-	}
-	/* What a REFRESH ALL renews must all be alive. */
-	return ur_store_count_living(store, agent, true, now_us);
+	return rc;
 }
 
 static int list_drop(struct ur_store *store, const struct ur_agent_row *row)
@@ -194,7 +211,7 @@ static int end_snapshot(struct ur_store *store, struct ur_store_agent *agent,
 	struct ur_agent_row *row = ur_store_agent_touch(store, agent);
 	uint64_t older = row->claims - row->epochs.stated;
 
-	if (older > 0 && keep_percent > 0 &&
+	if (older > 0 &&
 	    agent->counts.stated * 100 < agent->counts.living * keep_percent) {
 		ur_epochs_hold(&row->epochs, older);
 		*ret_ending = UR_ENDING_HELD;
@@ -222,7 +239,7 @@ int ur_store_end_snapshot(struct ur_store *store, uint32_t agent,
 	now_us = ur_store_clamp(store, now_us);
 	code = ur_epochs_check_end(&row->epochs, count);
 	if (!code && keep_percent > 0 && row->claims > row->epochs.stated)
-		rc = know_counts(store, found, may_count, now_us, &code);
+		rc = know_counts(store, found, false, may_count, now_us, &code);
 	if (rc == 0 && code) {
 		ur_epochs_refuse_end(&row->epochs, code);
 		*ret_ending = UR_ENDING_REFUSED;
@@ -262,8 +279,9 @@ int ur_store_refresh_all(struct ur_store *store, uint32_t agent,
 	if (rc < 0)
 		return rc;
 	code = ur_epochs_check_refresh(&row->epochs);
+	/* What it renews must all be alive. */
 	if (!code)
-		rc = know_counts(store, found, may_count,
+		rc = know_counts(store, found, true, may_count,
 				 ur_store_clamp(store, now_us), &code);
 	if (!code && count != row->epochs.stated)
 		code = UIDRECV_RESYNC_COUNT;

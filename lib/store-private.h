@@ -98,8 +98,9 @@ struct ur_store {
 	size_t dirty_count;
 
 	struct ur_store_changes changes;
-	/* A commit that failed was found done: list whatever is touched. */
-	bool is_in_doubt;
+	/* A commit that failed was found done: what it changed is not listed.
+	 */
+	bool has_lost_changes;
 	struct ur_watch watch;
 	uint64_t commits;
 	/* Where collecting goes on. */
@@ -177,6 +178,8 @@ int ur_store_cell_get(const struct ur_store *store, MDB_txn *txn,
 		      struct uidrecv_address address, struct ur_cell *cell);
 int ur_store_cell_put(struct ur_store *store, struct uidrecv_address address,
 		      const struct ur_cell *cell);
+/* May the round have a page for something more? */
+bool ur_store_has_room(const struct ur_store *store);
 /* Collects in one cell and counts it. Returns how many went, or an error. */
 ssize_t ur_store_cell_collect(struct ur_store *store, struct ur_cell *cell,
 			      uint64_t now_us);
@@ -220,7 +223,7 @@ int ur_store_walk_next(struct ur_store_walk *walk, struct ur_cell *cell,
 void ur_store_walk_pause(struct ur_store_walk *walk);
 /*
  * Makes the counts of an agent's living claims exact, in a round; if asked to,
- * collects those of its current epoch that are dead.
+ * collects those of its current epoch that are dead, while there is room.
  */
 int ur_store_count_living(struct ur_store *store, struct ur_store_agent *agent,
 			  bool collect, uint64_t now_us);

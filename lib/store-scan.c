@@ -156,6 +156,7 @@ int ur_store_scan(struct ur_store *store, uint64_t now_us,
 
 		store->watch = watch;
 		watch = former;
+		store->has_lost_changes = false;
 	}
 	ur_watch_done(&watch);
 	return rc;

@@ -210,6 +210,12 @@ struct ur_change {
 int ur_store_next_change(struct ur_store *store, struct ur_change *ret_change);
 
 /*
+ * Was a commit that failed found done after all? What it changed is not listed:
+ * only ur_store_scan() tells of it, and then no longer.
+ */
+bool ur_store_has_lost_changes(const struct ur_store *store);
+
+/*
  * Looks at up to max contended addresses whose answer may have ended, and lists
  * who answers now. Call it every second. 1 if more wait, 0, or an error.
  */
@@ -225,8 +231,8 @@ int ur_store_scan(struct ur_store *store, uint64_t now_us,
 
 /*
  * Collects the dead of up to max_rows addresses, from where the last call
- * ended, in a round of its own, and lists who answers where a snapshot dropped
- * a claim. Returns how many claims and markers went.
+ * ended, in a round of its own, and lists who answers where a claim went.
+ * Returns how many claims and markers went.
  */
 int ur_store_collect(struct ur_store *store, size_t max_rows, uint64_t now_us,
 		     uint64_t wall_us);

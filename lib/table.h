@@ -57,7 +57,7 @@ void ur_table_close(struct ur_table *table);
 /*
  * Makes an agent known under the caller's id before answers name it. The name
  * of an id never changes. Ids are small numbers counted from 1. 0; -EEXIST if
- * the id has another name; -EINVAL; or as ur_table_put() when it has to grow.
+ * the id has another name; -EINVAL; -ENOMEM.
  */
 int ur_table_add_agent(struct ur_table *table, uint32_t id, const char *name,
 		       size_t name_size);
@@ -67,11 +67,14 @@ int ur_table_add_agent(struct ur_table *table, uint32_t id, const char *name,
  * differ from what is published and alive; if only the deadline differs it is
  * one atomic store. Taking an answer back (user_size 0, or a deadline that has
  * passed) is one atomic store, too, moves the change number, and never fails.
+ * An answer that lives and is put for another epoch goes over to it at once,
+ * and can no longer be dropped with the former.
  *
  * Grows (new file, same path) when the table is full. Failing that, the table
  * stays as it was, and the former answer in it: a caller that must not leave
  * that one takes it back. -EINVAL: the agent is unknown; UIDRECV_E_TABLE: the
- * table is damaged, make a new one; -ENOSPC or another errno.
+ * table is damaged, make a new one; -ENOSPC (of epochs or change numbers, too:
+ * a new one has room for them) or another errno.
  */
 int ur_table_put(struct ur_table *table, const struct ur_table_answer *answer,
 		 uint64_t store_now_us);

@@ -81,8 +81,11 @@ static int decode(const struct ur_view *view,
 	const struct ur_table_line *line = &view->lines[index];
 	const char *name = NULL;
 
-	if (!ur_deadline_is_whole(generation, word) ||
-	    !ur_rest_is_whole(generation, word) ||
+	if (!ur_deadline_is_whole(generation, word))
+		return UIDRECV_E_TABLE;
+	if (ur_deadline_ms(word[3]) == 0)
+		return 0;
+	if (!ur_rest_is_whole(generation, word) ||
 	    !ur_line_is_whole(generation, index, state) || size == 0)
 		return UIDRECV_E_TABLE;
 	if (!ur_deadline_is_alive(deadline_ms, store_now_us))
@@ -120,7 +123,9 @@ static int decode(const struct ur_view *view,
  *
  * The line's state is loaded before word[0] is loaded again: the writer moves
  * an answer to its new line before it drops the old one, so who sees it
- * dropped there also sees that the slot has moved on.
+ * dropped there also sees that the slot has moved on. And before the deadline:
+ * the writer takes back what has run out before it renews the line, so who
+ * sees it renewed also sees what was taken back.
  */
 static int read_slot(const struct ur_view *view, const struct ur_slot *slot,
 		     uint64_t first, uint64_t store_now_us,
@@ -137,11 +142,11 @@ static int read_slot(const struct ur_view *view, const struct ur_slot *slot,
 		uint64_t draft_word0 = is_odd ? ur_load(&from->word[0]) : first;
 		uint64_t state;
 
-		for (int j = 3; j < UR_SLOT_WORDS; j++)
-			word[j] = ur_load(&from->word[j]);
 		if (ur_meta_line(first) >= view->layout.lines_max)
 			return UIDRECV_E_TABLE;
 		state = ur_load(&view->lines[ur_meta_line(first)].state);
+		for (int j = 3; j < UR_SLOT_WORDS; j++)
+			word[j] = ur_load(&from->word[j]);
 		word[0] = ur_load(&slot->word[0]);
 		if (word[0] == first) {
 			if (draft_word0 != first)

@@ -99,6 +99,34 @@ static inline int put(struct ur_table *table, uint32_t ipv4, const char *user)
 			 UINT64_MAX);
 }
 
+/* What an answer of an epoch has; what is 0 is agent 1, "alice", never. */
+struct epoch_put {
+	uint32_t agent;
+	uint32_t epoch;
+	uint32_t lifetime_s;
+	uint64_t deadline_us;
+	uint64_t now_us; /* 0: long before any deadline */
+	const char *user;
+};
+
+static inline int put_of(struct ur_table *table, uint32_t ipv4,
+			 struct epoch_put of)
+{
+	const char *user = of.user != NULL ? of.user : "alice";
+	struct ur_table_answer answer = {
+	    .address = uidrecv_address_from_ipv4(ipv4),
+	    .deadline_us = of.deadline_us != 0 ? of.deadline_us : UINT64_MAX,
+	    .agent = of.agent != 0 ? of.agent : 1,
+	    .epoch = of.epoch,
+	    .lifetime_s = of.lifetime_s,
+	    .source = UIDRECV_SOURCE_DIRECTORY,
+	    .user_size = (uint8_t)strlen(user),
+	    .user = user,
+	};
+
+	return ur_table_put(table, &answer, of.now_us);
+}
+
 static inline int look_at(struct uidrecv_reader *reader,
 			  struct uidrecv_address address, uint64_t now_us,
 			  struct uidrecv_mapping *ret_mapping)

@@ -51,7 +51,8 @@ def utc(days):
 
 
 class Authority:
-    """A certificate authority in a directory; issues and revokes."""
+    """A certificate authority in a directory; issues and revokes. Days of
+    validity count from now."""
     CONFIG = '''
         [ca]
         default_ca = here
@@ -75,26 +76,31 @@ class Authority:
         subjectKeyIdentifier = hash
     '''
 
-    def __init__(self, directory):
-        self.dir = pathlib.Path(directory)
+    def __init__(self, directory, start=-1, end=10.5):
+        self.dir, self.validity = pathlib.Path(directory), (start, end)
         self.dir.mkdir()
         (self.dir / 'index').touch()
         (self.dir / 'serial').write_text('1000\n')
         (self.dir / 'conf').write_text(self.CONFIG.format(dir=self.dir))
         self.cert = str(self.dir / 'ca.pem')
-        self._openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt',
-                      'ec_paramgen_curve:P-256', '-nodes', '-days', '30',
-                      '-subj', '/CN=test authority', '-extensions', 'root',
-                      '-keyout', 'ca-key.pem', '-out', 'ca.pem')
+        self._openssl('req', '-new', '-newkey', 'ec', '-pkeyopt',
+                      'ec_paramgen_curve:P-256', '-nodes', '-subj',
+                      '/CN=test authority', '-keyout', 'ca-key.pem', '-out',
+                      'request')
+        self._openssl('ca', '-batch', '-notext', '-selfsign', '-in', 'request',
+                      '-out', 'ca.pem', '-startdate', utc(start - 1),
+                      '-enddate', utc(end + 20), '-extensions', 'root')
 
     def _openssl(self, command, *arguments):
         subprocess.run(['openssl', command, '-config', str(self.dir / 'conf'),
                         *arguments], cwd=self.dir, check=True,
                        capture_output=True, stdin=subprocess.DEVNULL)
 
-    def issue(self, name, sans=None, start=-1, end=10.5, usage=None,
+    def issue(self, name, sans=None, start=None, end=None, usage=None,
               more=''):
         """Returns the paths of a certificate and its key."""
+        start = self.validity[0] if start is None else start
+        end = self.validity[1] if end is None else end
         sans = sans or f'DNS:{name}'
         usage = usage or 'serverAuth, clientAuth'
         base = re.sub(r'[^\w.-]', '_', f'{name}.{time.monotonic_ns()}')
@@ -301,10 +307,10 @@ class Stage:
     """A directory with an authority, and what runs in it."""
     AGENTS = f'{AGENT} 0.0.0.0/0 ::/0\n'
 
-    def __init__(self):
+    def __init__(self, **validity):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix='uidrecv-test.'))
         self.processes = []
-        self.authority = Authority(self.dir / 'authority')
+        self.authority = Authority(self.dir / 'authority', **validity)
         self.server = self.authority.issue(RECEIVER)
         self.client = self.authority.issue(AGENT)
         self.agents = self.dir / 'agents'
@@ -354,8 +360,10 @@ class Stage:
 
     def agent_arguments(self, kind, port, client=None, more=()):
         cert, key = client or self.client
+        # Without a snapshot the serials are those of the records.
         command = ([program('uidagent'), '-v'] if kind == 'uidagent' else
-                   [sys.executable, '-B', str(EXAMPLES / 'agent.py')])
+                   [sys.executable, '-B', str(EXAMPLES / 'agent.py'),
+                    '--no-snapshot'])
         return command + ['--connect', f'127.0.0.1:{port}', '--name', RECEIVER,
                           '--cert', cert, '--key', key, '--ca',
                           self.authority.cert, *more]

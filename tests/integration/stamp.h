@@ -9,7 +9,7 @@
 #include "../table-helper.h"
 
 #define AGENTS 8
-#define AN_HOUR_MS 3600000
+#define AN_HOUR_S 3600 /* a multiple of 16 */
 
 static inline struct uidrecv_address address_of(uint32_t i)
 {
@@ -39,9 +39,25 @@ static inline uint8_t stamp(char user[256], uint32_t i, uint64_t counter)
 	return (uint8_t)size;
 }
 
-static inline uint64_t stamp_deadline_ms(uint64_t counter, uint64_t now_us)
+/*
+ * Deadlines are whole seconds, of which the last four bits are the counter's,
+ * whether they are the answer's own or made of lifetime and REFRESH ALL time.
+ */
+static inline uint64_t stamp_deadline_us(uint64_t counter, uint64_t now_us)
 {
-	return ((now_us / 1000 + AN_HOUR_MS) & ~UINT64_C(15)) | (counter & 15);
+	uint64_t hence_s = now_us / 1000000 + AN_HOUR_S;
+
+	return ((hence_s & ~UINT64_C(15)) | (counter & 15)) * 1000000;
+}
+
+static inline uint32_t stamp_lifetime_s(uint64_t counter)
+{
+	return AN_HOUR_S + (counter & 15);
+}
+
+static inline uint64_t stamp_refreshed_us(uint64_t now_us)
+{
+	return ((now_us / 1000000 + 16) & ~UINT64_C(15)) * 1000000;
 }
 
 /* Reads a stamp; false if nobody ever put this text. */
@@ -71,8 +87,8 @@ static inline bool stamp_is_consistent(const struct uidrecv_mapping *mapping,
 	return mapping->agent_size == 7 &&
 	       memcmp(mapping->agent, "agent-", 6) == 0 &&
 	       mapping->agent[6] == (char)('1' + counter % AGENTS) &&
-	       mapping->source == counter % 11 &&
-	       (deadline_ms & 15) == (counter & 15);
+	       mapping->source == counter % 11 && deadline_ms % 1000 == 0 &&
+	       (deadline_ms / 1000 & 15) == (counter & 15);
 }
 
 #endif

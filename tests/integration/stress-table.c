@@ -2,7 +2,8 @@
 /*
  * Readers look stamped answers up while the writer works as fast as it can,
  * and is killed and replaced at random. Every answer is checked to be one that
- * was put for this address, whole, and not older than one seen before.
+ * was put for this address, whole, and not older than one seen before, through
+ * snapshots and drops, too.
  *
  * stress-table [--lookups N] [--kills N] [--readers N] [--seconds N]
  *              [--seed N] [--threads]
@@ -17,11 +18,9 @@
 #include <sys/wait.h>
 
 #include "plan.h"
-#include "stamp.h"
 #include "view.h"
+#include "writer.h"
 
-#define FIXED 512 /* addresses that are always known, but for every eighth */
-#define ALL 2048  /* the rest come and go */
 #define BATCH 256
 
 /* Shared by all processes. */
@@ -55,71 +54,13 @@ struct lookups {
 	struct seen seen[ALL];
 };
 
-static void put_stamp(struct ur_table *table, uint32_t i, bool is_removal)
+static struct writer writer;
+
+static void begin_writing(uint64_t seed, uint64_t entries_hint)
 {
-	uint64_t now_us = ur_clock_boot_us();
-	uint64_t counter = 1 + atomic_fetch_add(&shared->counter, 1);
-	char user[256];
-	struct ur_table_answer answer = {
-	    .address = address_of(i),
-	    .deadline_us = stamp_deadline_ms(counter, now_us) * 1000,
-	    .agent = 1 + (uint32_t)(counter % AGENTS),
-	    .source = (uint8_t)(counter % 11),
-	    .user_size = stamp(user, i, counter),
-	    .user = user,
-	};
-
-	if (is_removal)
-		answer.user_size = 0;
-	if (ur_table_put(table, &answer, now_us) < 0)
-		abort();
-	if (is_removal || counter % 4)
-		return;
-	/* A refresh: the same but for the deadline, which stays in tune. */
-	answer.deadline_us += 16000 * (1 + counter % 100);
-	if (ur_table_put(table, &answer, now_us) < 0)
-		abort();
-}
-
-static struct ur_table *start_table(uint64_t entries_hint)
-{
-	struct ur_table_options options = {
-	    .path = scratch.path,
-	    .group = (gid_t)-1,
-	    .entries_hint = entries_hint,
-	};
-	struct ur_table *table;
-	char name[16];
-
-	if (ur_table_create(&table, &options) < 0)
-		abort();
-	for (uint32_t id = 1; id <= AGENTS; id++) {
-		size_t size = (size_t)sprintf(name, "agent-%u", id);
-
-		if (ur_table_add_agent(table, id, name, size) < 0)
-			abort();
-	}
-	for (uint32_t i = 0; i < FIXED; i++)
-		put_stamp(table, i, false);
-	if (ur_table_publish(table) < 0)
-		abort();
-	return table;
-}
-
-static void write_for_ever(struct ur_table *table, uint64_t seed)
-{
-	uint64_t puts = 0;
-
-	while (!atomic_load(&shared->is_over)) {
-		uint64_t draw = next_random(&seed);
-		uint32_t i = draw % 4 ? (uint32_t)(draw >> 8) % FIXED
-				      : (uint32_t)(draw >> 8) % ALL;
-		bool may_be_gone = i >= FIXED || i % 8 == 0;
-
-		put_stamp(table, i, may_be_gone && draw >> 60 < 4);
-		if (++puts % 256 == 0)
-			ur_table_beat(table);
-	}
+	writer.counter = &shared->counter;
+	writer.seed = seed;
+	start_table(&writer, scratch.path, entries_hint);
 }
 
 static pid_t start_writer(uint64_t seed)
@@ -129,7 +70,8 @@ static pid_t start_writer(uint64_t seed)
 	if (pid != 0)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	write_for_ever(start_table(0), seed);
+	begin_writing(seed, 0);
+	write_until(&writer, &shared->is_over);
 	_exit(0);
 }
 
@@ -182,7 +124,7 @@ static void check(struct lookups *lookups, uint32_t i, uint64_t now_us, int r,
 	lookups->count++;
 	if (r == 1)
 		check_found(lookups, i, now_us, mapping);
-	else if (r < 0 || (i < FIXED && i % 8 != 0))
+	else if (r < 0 || !may_be_gone(i))
 		count(&shared->failed, uidrecv_strerror(r), i, NULL);
 }
 
@@ -286,7 +228,7 @@ static bool is_time_up(uint64_t start_us)
 static uint64_t run_processes(uint64_t start_us)
 {
 	uint64_t seed = plan.seed;
-	pid_t writer = start_writer(next_random(&seed));
+	pid_t pid = start_writer(next_random(&seed));
 	uint64_t kills = 0;
 
 	while (access(scratch.path, F_OK) != 0)
@@ -297,10 +239,10 @@ static uint64_t run_processes(uint64_t start_us)
 		atomic_load(&shared->lookups) < plan.lookups) &&
 	       !is_time_up(start_us)) {
 		usleep((useconds_t)(next_random(&seed) % 60000));
-		kill(writer, SIGKILL);
-		waitpid(writer, NULL, 0);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
 		kills++;
-		writer = start_writer(next_random(&seed));
+		pid = start_writer(next_random(&seed));
 	}
 	atomic_store(&shared->is_over, true);
 	while (wait(NULL) > 0)
@@ -314,21 +256,22 @@ static void *read_in_thread(void *lookups)
 	return NULL;
 }
 
-static void *write_in_thread(void *table)
+static void *write_in_thread(void *of)
 {
-	write_for_ever(table, plan.seed);
+	write_until(of, &shared->is_over);
 	return NULL;
 }
 
 static void run_threads(uint64_t start_us)
 {
-	/* Room for names without growth, which would unmap under readers. */
-	struct ur_table *table = start_table(4000000);
 	static struct lookups lookups[READERS_MAX];
 	pthread_t threads[READERS_MAX + 1];
 	size_t size;
-	const void *bytes = ur_table_get_bytes(table, &size);
+	const void *bytes;
 
+	/* With room for all, for growth would unmap it under the readers. */
+	begin_writing(plan.seed, 4000000);
+	bytes = ur_table_get_bytes(writer.table, &size);
 	for (uint64_t i = 0; i < plan.readers; i++) {
 		lookups[i].seed = plan.seed + i;
 		if (ur_view_init(&lookups[i].view, bytes, size) < 0 ||
@@ -337,7 +280,7 @@ static void run_threads(uint64_t start_us)
 			abort();
 	}
 	if (pthread_create(&threads[plan.readers], NULL, write_in_thread,
-			   table) != 0)
+			   &writer) != 0)
 		abort();
 	while (atomic_load(&shared->lookups) < plan.lookups &&
 	       !is_time_up(start_us))
@@ -345,9 +288,9 @@ static void run_threads(uint64_t start_us)
 	atomic_store(&shared->is_over, true);
 	for (uint64_t i = 0; i <= plan.readers; i++)
 		pthread_join(threads[i], NULL);
-	if (ur_table_get_bytes(table, &size) != bytes)
+	if (ur_table_get_bytes(writer.table, &size) != bytes)
 		abort();
-	ur_table_close(table);
+	ur_table_close(writer.table);
 }
 
 int main(int argc, char **argv)

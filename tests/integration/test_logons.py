@@ -16,7 +16,7 @@ import unittest
 
 import genlogons
 import harness
-from agent import EventRules, event_time_us
+from agent_input import EventRules, event_time_us
 from oracle import Oracle
 
 GENERATED = int(os.environ.get('UIDRECV_TEST_EVENTS', 100_000))

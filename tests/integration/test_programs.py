@@ -145,6 +145,8 @@ class CommandLine(harness.StageTest):
         self.refused(good + ['--batch', '0'], '--batch', '1024')
         self.refused(good + ['--batch', '1025'], '--batch', '1024')
         self.refused(good + ['--load', 'many'], '--load', 'many')
+        self.refused(good + ['--queue', '0'], '--queue', '0')
+        self.refused(good + ['--connect', 'h:1'] * 16, '16')
         self.refused(good + ['more'], 'more')
         for option in '--cert', '--key', '--ca':
             arguments = list(good)
@@ -215,7 +217,7 @@ class Lookups(harness.StageTest):
 
 
 VERSION_OF_TABLE = 8  # lib/slot.h: where the header has it
-META_OF_STORE = b'uidrecv\n\0\0\0\1'  # lib/store-env.c: magic and schema
+META_OF_STORE = b'uidrecv\n\0\0\0\2'  # lib/store-env.c: magic and schema
 
 
 class Stores(harness.StageTest):
@@ -268,7 +270,7 @@ class Stores(harness.StageTest):
 
     def test_another_schema(self):
         self.make()
-        self.patch_meta(8, b'\0\0\0\2')
+        self.patch_meta(8, b'\0\0\0\3')
         self.refused('schema', str(self.stage.store))
 
     def test_damaged_record(self):

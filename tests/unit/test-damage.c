@@ -5,6 +5,9 @@
 #include "../table-helper.h"
 
 #define ADDRESSES 300
+#define EPOCHS 3
+#define LINE_BYTES sizeof(struct ur_table_line)
+#define NOW_US UINT64_C(1000000000000)
 
 static struct scratch scratch;
 static char *bytes;
@@ -16,7 +19,16 @@ static void user_of(uint32_t i, char user[64])
 		 i);
 }
 
-/* A good table, whole in memory. */
+/* Those of the first epoch were dropped; nobody must ever see them. */
+static bool is_dropped(uint32_t i)
+{
+	return i % EPOCHS == 0;
+}
+
+/*
+ * A good table, whole in memory: of three epochs the first was dropped, and
+ * what the last one says lives by REFRESH ALL alone.
+ */
 static void setup(void)
 {
 	struct ur_table *table;
@@ -27,10 +39,16 @@ static void setup(void)
 	scratch_init(&scratch);
 	table = make_published(scratch.path);
 	for (uint32_t i = 0; i < ADDRESSES; i++) {
+		struct epoch_put of = {
+		    .epoch = i % EPOCHS, .lifetime_s = 3600, .user = user};
+
 		user_of(i, user);
-		if (put(table, i, user) < 0)
+		of.deadline_us = of.epoch == 2 ? NOW_US - 1000000 : 0;
+		if (put_of(table, i, of) < 0)
 			abort();
 	}
+	ur_table_drop(table, 1, 1);
+	ur_table_refresh(table, 1, 2, NOW_US);
 	ur_table_close(table);
 	fd = open(scratch.path, O_RDONLY);
 	fstat(fd, &status);
@@ -48,6 +66,13 @@ static void teardown(void)
 }
 
 TestSuite(damage, .init = setup, .fini = teardown);
+
+static int look_now(struct uidrecv_reader *reader, uint32_t ipv4,
+		    struct uidrecv_mapping *ret_mapping)
+{
+	return look_at(reader, uidrecv_address_from_ipv4(ipv4), NOW_US,
+		       ret_mapping);
+}
 
 static int try_open(struct uidrecv_reader **ret_reader)
 {
@@ -166,6 +191,7 @@ Test(damage, layouts_that_lie_are_refused)
 	CHECK_LIE(lines_offset, 0, UIDRECV_E_TABLE);
 	CHECK_LIE(lines_max, 0, UIDRECV_E_TABLE);
 	CHECK_LIE(lines_max, UINT64_MAX, UIDRECV_E_TABLE);
+	CHECK_LIE(lines_max, UR_TABLE_LINES_MAX + 1, UIDRECV_E_TABLE);
 	CHECK_LIE(slots_offset, UINT64_MAX - 63, UIDRECV_E_TABLE);
 	CHECK_LIE(slots_count, 0, UIDRECV_E_TABLE);
 	CHECK_LIE(slots_count, 1000, UIDRECV_E_TABLE);
@@ -211,17 +237,19 @@ static void check_no_wrong_user(struct uidrecv_reader *reader)
 	int r;
 
 	for (uint32_t i = 0; i < ADDRESSES; i++) {
-		r = look(reader, i, &mapping);
+		r = look_now(reader, i, &mapping);
 		cr_assert(r == 1 || r == 0 || r == UIDRECV_E_TABLE, "%d", r);
 		user_of(i, user);
 		if (r == 1) {
+			cr_assert_not(is_dropped(i));
 			cr_assert_str_eq(mapping.user, user);
 			cr_assert_str_eq(mapping.agent, "dc1");
 		}
 	}
 	do {
-		r = uidrecv_reader_next(reader, &cursor, 0, &mapping);
+		r = uidrecv_reader_next(reader, &cursor, NOW_US, &mapping);
 		if (r == 1) {
+			cr_assert_not(is_dropped((uint32_t)mapping.address.lo));
 			user_of((uint32_t)mapping.address.lo, user);
 			cr_assert_str_eq(mapping.user, user);
 		}
@@ -244,7 +272,7 @@ Test(damage, S15_random_flipped_bits_never_give_a_wrong_user)
 				: round % 4 == 1 ? layout->lines_offset
 						 : layout->slots_offset;
 		uint64_t room = round % 4 == 0	 ? 8192
-				: round % 4 == 1 ? 264
+				: round % 4 == 1 ? EPOCHS * LINE_BYTES
 						 : layout->slots_count * 64;
 		off_t at = (off_t)(from + next_random(&seed) % room);
 		char flipped = bytes[at] ^ (char)(1 << next_random(&seed) % 8);
@@ -267,6 +295,149 @@ Test(damage, S15_random_flipped_bits_never_give_a_wrong_user)
 			check_no_wrong_user(reader);
 	}
 	close(fd);
+	uidrecv_reader_close(reader);
+}
+
+static struct ur_table_layout *get_layout(void)
+{
+	return (void *)bytes;
+}
+
+/* Looks all addresses up in what the test made of the bytes. */
+static void check_each(int (*expect)(uint32_t i))
+{
+	struct uidrecv_mapping mapping;
+	struct uidrecv_reader *reader;
+
+	write_file(size);
+	cr_assert_eq(try_open(&reader), 0);
+	for (uint32_t i = 0; i < ADDRESSES; i++)
+		cr_assert_eq(look_now(reader, i, &mapping), expect(i), "%u", i);
+	uidrecv_reader_close(reader);
+}
+
+static int expect_good(uint32_t i)
+{
+	return !is_dropped(i);
+}
+
+static int expect_error(uint32_t i)
+{
+	(void)i;
+	return UIDRECV_E_TABLE;
+}
+
+Test(damage, every_flipped_bit_of_a_lines_state_is_an_error)
+{
+	char *lines = bytes + get_layout()->lines_offset;
+
+	check_each(expect_good);
+	for (size_t bit = 0; bit < 64; bit++) {
+		for (size_t i = 0; i < EPOCHS; i++)
+			lines[i * LINE_BYTES + bit / 8] ^= (char)(1 << bit % 8);
+		check_each(expect_error);
+		for (size_t i = 0; i < EPOCHS; i++)
+			lines[i * LINE_BYTES + bit / 8] ^= (char)(1 << bit % 8);
+	}
+}
+
+static int expect_nobody(uint32_t i)
+{
+	(void)i;
+	return 0;
+}
+
+/* Taking back is one store of the deadline, and must be enough. */
+Test(damage, what_was_taken_back_is_gone_even_if_its_rest_is_damaged)
+{
+	const struct ur_table_layout *layout = get_layout();
+	struct ur_slot *slots = (void *)(bytes + layout->slots_offset);
+
+	for (uint64_t n = 0; n < layout->slots_count; n++) {
+		uint64_t word[UR_SLOT_WORDS];
+
+		for (int i = 0; i < UR_SLOT_WORDS; i++)
+			word[i] = ur_load(&slots[n].word[i]);
+		if (ur_meta_seq(word[0]) == 0)
+			continue;
+		ur_store(&slots[n].word[3],
+			 ur_deadline_word(layout->generation, word, 0));
+		ur_store(&slots[n].word[4], ~word[4]);
+	}
+	check_each(expect_nobody);
+}
+
+Test(damage, states_of_other_lines_are_errors)
+{
+	struct ur_table_line *lines =
+	    (void *)(bytes + get_layout()->lines_offset);
+	uint64_t first = ur_load(&lines[0].state);
+
+	for (size_t i = 0; i + 1 < EPOCHS; i++)
+		ur_store(&lines[i].state, ur_load(&lines[i + 1].state));
+	ur_store(&lines[EPOCHS - 1].state, first);
+	check_each(expect_error);
+}
+
+/* Lets all slots name a line, with checks that are right. */
+static void set_lines(uint16_t index)
+{
+	const struct ur_table_layout *layout = get_layout();
+	struct ur_slot *slots = (void *)(bytes + layout->slots_offset);
+
+	for (uint64_t n = 0; n < layout->slots_count; n++) {
+		uint64_t word[UR_SLOT_WORDS];
+
+		for (int i = 0; i < UR_SLOT_WORDS; i++)
+			word[i] = ur_load(&slots[n].word[i]);
+		if (ur_meta_seq(word[0]) == 0)
+			continue;
+		word[0] &= ~(UINT64_C(0xffff) << 32);
+		word[0] |= (uint64_t)index << 32;
+		word[5] &= ~(uint64_t)UINT32_MAX;
+		word[5] |= ur_check_rest(layout->generation, word);
+		ur_store(&slots[n].word[0], word[0]);
+		ur_store(&slots[n].word[5], word[5]);
+	}
+}
+
+Test(damage, line_indexes_that_lead_nowhere_are_errors)
+{
+	uint64_t lines_max = get_layout()->lines_max;
+
+	/* Unused, outside (in the slots and beyond), and the last there is. */
+	set_lines(EPOCHS);
+	check_each(expect_error);
+	set_lines((uint16_t)(lines_max - 1));
+	check_each(expect_error);
+	set_lines((uint16_t)lines_max);
+	check_each(expect_error);
+	set_lines(UINT16_MAX);
+	check_each(expect_error);
+}
+
+/* A state that is right, where there is no line of this table any more. */
+Test(damage, line_indexes_outside_are_errors_whatever_lies_there)
+{
+	const struct ur_table_layout *layout = get_layout();
+	struct ur_table_line *lines = (void *)(bytes + layout->lines_offset);
+	uint16_t index = (uint16_t)layout->lines_max;
+	struct uidrecv_mapping mapping;
+	struct uidrecv_reader *reader;
+
+	cr_assert_leq((index + 1) * LINE_BYTES,
+		      layout->names_offset - layout->lines_offset);
+	memset(&lines[index], 0, LINE_BYTES);
+	lines[index].name_size = 3;
+	memcpy(lines[index].name, "dc1", 3);
+	lines[index].check = ur_check_bytes(layout->generation, "dc1", 3);
+	ur_store(&lines[index].state,
+		 ur_line_word(layout->generation, index, NOW_US / 1000));
+	set_lines(index);
+	write_file(size);
+	cr_assert_eq(try_open(&reader), 0);
+	for (uint32_t i = 0; i < ADDRESSES; i++)
+		cr_assert_neq(look_now(reader, i, &mapping), 1);
 	uidrecv_reader_close(reader);
 }
 

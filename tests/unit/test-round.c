@@ -11,6 +11,7 @@
 
 #include "live.h"
 #include "round.h"
+#include "store-private.h"
 
 #define NOW UINT64_C(1700000000000000)
 
@@ -27,6 +28,8 @@ struct fixture {
 	uint64_t serials[100];
 	size_t refusals[100], completions;
 	unsigned int without_conn;
+	enum ur_ending ending; /* of the last END */
+	bool is_taken;	       /* of the last REFRESH ALL */
 };
 
 static void completed(void *owner, const struct ur_batch *batch,
@@ -37,6 +40,10 @@ static void completed(void *owner, const struct ur_batch *batch,
 	f->serials[f->completions] = batch->serial;
 	f->refusals[f->completions++] = batch->refusals_count;
 	f->without_conn += !batch->conn;
+	if (batch->type == UR_SNAPSHOT_END)
+		f->ending = batch->ending;
+	if (batch->type == UR_REFRESH_ALL)
+		f->is_taken = batch->is_taken;
 	for (size_t i = 0; i < batch->refusals_count; i++)
 		cr_assert_eq(refusals[i].code,
 			     UIDRECV_REJECT_ADDRESS_NOT_ALLOWED);
@@ -144,6 +151,19 @@ static void submit(struct fixture *f, int peer, uint64_t serial,
 				     buf.size - UR_FRAME_HEADER),
 		     0);
 	ur_buf_done(&buf);
+}
+
+static void submit_message(struct fixture *f, int peer, uint64_t serial,
+			   enum ur_message_type type, uint64_t count)
+{
+	struct ur_batch batch = {.peer = &f->peers[peer],
+				 .conn = f,
+				 .serial = serial,
+				 .type = (uint8_t)type,
+				 .count = count,
+				 .as_of_us = now_us(f)};
+
+	cr_assert_eq(ur_round_submit(&f->round, &batch, (uint8_t[1]){0}, 0), 0);
 }
 
 static int run(struct fixture *f)
@@ -311,5 +331,175 @@ Test(round, unpublished_answers_are_taken_back)
 	cr_assert_eq(run(f), 0);
 	cr_expect_eq(f->completions, 3);
 	cr_expect_eq(f->round.commits, 2);
+	end(f);
+}
+
+static int ignore(void *user, const struct ur_change *answer)
+{
+	(void)user;
+	(void)answer;
+	return 0;
+}
+
+static uint64_t life_of(struct fixture *f, const char *address)
+{
+	struct uidrecv_reader *reader;
+	struct uidrecv_mapping mapping = {.user = ""};
+	struct uidrecv_query query = {.has_port = false};
+
+	uidrecv_address_parse(address, &query.address);
+	cr_assert_eq(uidrecv_reader_open(&reader, f->path, NULL), 0);
+	cr_assert_eq(uidrecv_reader_lookup(reader, &query, 0, &mapping), 1);
+	uidrecv_reader_close(reader);
+	return mapping.expires_in_ms;
+}
+
+/* In one round and one after the other. */
+static void check_snapshot(struct fixture *f, bool in_one)
+{
+	submit(f, 0, 1, "10.0.0.1", "dropped");
+	submit(f, 0, 2, "10.0.0.2", "old");
+	cr_assert(in_one || run(f) == 0);
+	submit_message(f, 0, 3, UR_SNAPSHOT_BEGIN, 0);
+	submit(f, 0, 4, "10.0.0.2", "new");
+	cr_assert(in_one || run(f) == 0);
+	submit_message(f, 0, 5, UR_SNAPSHOT_END, 0);
+	submit(f, 0, 6, "10.0.0.3", "after");
+	submit_message(f, 0, 7, UR_REFRESH_ALL, 2);
+	cr_assert_eq(run(f), 0);
+	check_user(f, "10.0.0.1", "");
+	check_user(f, "10.0.0.2", "new");
+	check_user(f, "10.0.0.3", "after");
+	cr_expect_eq(durable(f, 0), 7);
+	cr_expect_eq(f->completions, 7);
+}
+
+Test(round, snapshots_are_published_in_their_order)
+{
+	struct fixture *f = start(2);
+	uint64_t life_ms;
+
+	check_snapshot(f, true);
+	end(f);
+	f = start(2);
+	check_snapshot(f, false);
+	usleep(200000);
+	life_ms = life_of(f, "10.0.0.2");
+	submit_message(f, 0, 8, UR_REFRESH_ALL, 2);
+	cr_assert_eq(run(f), 0);
+	cr_expect(f->is_taken);
+	cr_expect_geq(life_of(f, "10.0.0.2"), life_ms + 100);
+	end(f);
+}
+
+static void limit_files(struct rlimit *former)
+{
+	struct rlimit limit;
+
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, former);
+	limit = *former;
+	limit.rlim_cur = 4096;
+	setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+Test(round, S06_a_failed_commit_of_an_end_drops_nothing)
+{
+	struct fixture *f = start(2);
+	struct rlimit former;
+
+	submit(f, 0, 1, "10.0.0.1", "one");
+	submit_message(f, 0, 2, UR_SNAPSHOT_BEGIN, 0);
+	submit(f, 0, 3, "10.0.0.2", "two");
+	cr_assert_eq(run(f), 0);
+	limit_files(&former);
+	submit_message(f, 0, 4, UR_SNAPSHOT_END, 0);
+	submit_message(f, 0, 5, UR_REFRESH_ALL, 1);
+	for (int i = 0; i < 3; i++) {
+		cr_expect_lt(run(f), 0);
+		check_user(f, "10.0.0.1", "one");
+		cr_expect_eq(durable(f, 0), 3);
+	}
+	setrlimit(RLIMIT_FSIZE, &former);
+	cr_expect_eq(f->completions, 3);
+	cr_assert_eq(run(f), 0);
+	cr_expect_eq(f->completions, 5);
+	cr_expect_eq(f->ending, UR_ENDING_DROPPED);
+	cr_expect(f->is_taken);
+	check_user(f, "10.0.0.1", "");
+	end(f);
+}
+
+/*
+ * The store says that it failed, and it was done: nobody has listed what it
+ * dropped, so nothing is published but by a new table.
+ */
+Test(round, S09_a_failed_commit_that_was_done_is_published_anew)
+{
+	struct fixture *f = start(2);
+	struct ur_change change;
+
+	submit(f, 0, 1, "10.0.0.1", "one");
+	submit_message(f, 0, 2, UR_SNAPSHOT_BEGIN, 0);
+	cr_assert_eq(run(f), 0);
+	cr_assert_eq(ur_store_begin(f->store), 0);
+	cr_assert_eq(ur_store_end_snapshot(f->store, f->peers[0].id, 0, 0, true,
+					   now_us(f), &f->ending),
+		     0);
+	cr_assert_eq(ur_store_commit(f->store, now_us(f), NOW), 0);
+	while (ur_store_next_change(f->store, &change) == 1)
+		;
+	f->store->txnid--;
+	cr_assert_eq(ur_store_env_reopen(f->store), 0);
+	submit_message(f, 0, 3, UR_SNAPSHOT_END, 0);
+	cr_expect_lt(run(f), 0);
+	cr_expect(f->round.publish_failed);
+	cr_expect_eq(f->completions, 2);
+	/* It is tried again until there is one. */
+	f->round.publish_failed = false;
+	cr_expect_lt(run(f), 0);
+	cr_expect(f->round.publish_failed);
+	cr_assert_eq(ur_store_scan(f->store, now_us(f), ignore, NULL), 0);
+	f->round.publish_failed = false;
+	cr_assert_eq(run(f), 0);
+	cr_expect_eq(f->completions, 3);
+	end(f);
+}
+
+/* Each count is a walk through the whole store. */
+Test(round, an_agent_is_counted_once_in_ten_seconds)
+{
+	struct fixture *f = start(2);
+	uint64_t start_us, wanted;
+
+	submit_message(f, 0, 1, UR_SNAPSHOT_BEGIN, 0);
+	submit_message(f, 0, 2, UR_SNAPSHOT_END, 0);
+	submit_message(f, 1, 1, UR_SNAPSHOT_BEGIN, 0);
+	submit_message(f, 1, 2, UR_SNAPSHOT_END, 0);
+	cr_assert_eq(run(f), 0);
+	/* Each has one that dies in a second or so, again and again. */
+	start_us = now_us(f);
+	for (uint64_t i = 0; i < 4; i++) {
+		static const uint64_t after_us[] = {0, 5000000, 9900000,
+						    10000000};
+		uint64_t at_us = start_us + after_us[i];
+
+		for (uint32_t id = 1; id <= 2; id++)
+			ur_store_agent_at(f->store, id)->counts.next_death_us =
+			    0;
+		submit_message(f, 0, 3 + i, UR_REFRESH_ALL, 0);
+		if (i == 1)
+			submit_message(f, 1, 3, UR_REFRESH_ALL, 0);
+		cr_assert_eq(ur_round_run(&f->round, at_us, NOW), 0);
+		wanted = ur_store_get_agent_by_id(f->store, f->peers[0].id)
+			     ->epochs.wanted;
+		cr_expect_eq(wanted, i == 0 ? 0 : UIDRECV_RESYNC_BUSY);
+		cr_expect_eq(f->is_taken, i == 0 || i == 1 || i == 3);
+	}
+	/* A clock that is behind allows no more. */
+	ur_store_agent_at(f->store, 1)->counts.next_death_us = 0;
+	submit_message(f, 0, 7, UR_REFRESH_ALL, 0);
+	cr_assert_eq(ur_round_run(&f->round, start_us + 5000000, NOW), 0);
+	cr_expect_not(f->is_taken);
 	end(f);
 }

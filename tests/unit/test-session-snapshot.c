@@ -388,6 +388,24 @@ Test(session_snapshot, resync_is_not_queued_for_others)
 	}
 }
 
+Test(session_snapshot, resync_of_a_sink_that_takes_no_snapshot_is_refused)
+{
+	struct ur_session sink, source;
+	struct ur_message message;
+	struct ur_buf buf;
+
+	begin(&sink, &source, UR_CAPABILITY_REFRESH_ALL,
+	      UR_CAPABILITY_SNAPSHOT);
+	open_both(&sink, &source, SIZE_MAX, 0);
+	ur_buf_init(&buf, 4096);
+	ur_resync_encode(&buf, UIDRECV_RESYNC_GAP);
+	cr_assert_eq(ur_session_feed(&source, ur_buf_front(&buf), buf.size), 0);
+	cr_assert_eq(ur_session_next(&source, 0, &message), UIDRECV_E_STATE);
+	cr_assert_eq(source.bye_sent, UIDRECV_BYE_BAD_STATE);
+	ur_buf_done(&buf);
+	stop(&sink, &source);
+}
+
 Test(session_snapshot, resync_only_while_the_session_is_open)
 {
 	struct ur_session sink, source;

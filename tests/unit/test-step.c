@@ -4,12 +4,8 @@
  * instruction at a time, and after each of them a reader looks. A writer that
  * is killed there leaves behind just what the reader sees there.
  */
-#include <criterion/criterion.h>
-#include <signal.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-
 #include "../table-helper.h"
+#include "stepping.h"
 
 #define LONG_OLD "an-old-user-with-a-name-of-more-than-20-bytes"
 #define LONG_NEW "the-new-user-with-a-name-of-more-than-20-bytes"
@@ -29,11 +25,25 @@ static void teardown(void)
 
 TestSuite(step, .init = setup, .fini = teardown, .timeout = 280);
 
-/* Starts a child that puts one answer and stops before it and after it. */
+struct a_put {
+	struct ur_table *table;
+	struct ur_table_answer answer;
+	uint64_t now_us;
+};
+
+static bool do_put(void *what)
+{
+	const struct a_put *of = what;
+
+	return ur_table_put(of->table, &of->answer, of->now_us) == 0;
+}
+
 static pid_t start_put(struct ur_table *table, uint32_t ipv4, const char *user,
 		       uint64_t deadline_us)
 {
-	struct ur_table_answer answer = {
+	struct a_put of = {.table = table, .now_us = ur_clock_boot_us()};
+
+	of.answer = (struct ur_table_answer){
 	    .address = uidrecv_address_from_ipv4(ipv4),
 	    .deadline_us = deadline_us,
 	    .agent = 1,
@@ -41,42 +51,7 @@ static pid_t start_put(struct ur_table *table, uint32_t ipv4, const char *user,
 	    .user_size = user != NULL ? (uint8_t)strlen(user) : 0,
 	    .user = user,
 	};
-	/* Not in the child: slowly stepped, a read of the clock never ends. */
-	uint64_t now_us = ur_clock_boot_us();
-	int status;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
-			_exit(77);
-		raise(SIGSTOP);
-		if (ur_table_put(table, &answer, now_us) < 0)
-			_exit(1);
-		raise(SIGSTOP);
-		_exit(0);
-	}
-	cr_assert_eq(waitpid(pid, &status, 0), pid);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
-		cr_skip_test("no ptrace here");
-	cr_assert(WIFSTOPPED(status));
-	return pid;
-}
-
-/* One instruction; false when the put is over. */
-static bool step(pid_t pid)
-{
-	int status;
-
-	cr_assert_eq(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
-	cr_assert_eq(waitpid(pid, &status, 0), pid);
-	cr_assert(WIFSTOPPED(status), "the put failed");
-	return WSTOPSIG(status) == SIGTRAP;
-}
-
-static void kill_child(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	return start_child(do_put, &of);
 }
 
 struct expected {

@@ -383,17 +383,28 @@ static void edit(const char *dbi_name, const char *key_text, size_t offset,
 	mdb_env_close(env);
 }
 
-Test(store_guards, S33_a_newer_schema_is_refused)
+static void check_schema(const char *schema)
 {
 	uint64_t before;
 
 	box_close(&box);
-	edit("meta", "store", 8, "\0\0\0\2", 4);
+	edit("meta", "store", 8, schema, 4);
 	before = checksum_of_file();
 	cr_assert_eq(box_open(&box), UIDRECV_E_STORE_SCHEMA);
 	cr_assert_eq(checksum_of_file(), before);
-	edit("meta", "store", 8, "\0\0\0\1", 4);
+	edit("meta", "store", 8, "\0\0\0\2", 4);
 	cr_assert_eq(box_open(&box), 0);
+}
+
+Test(store_guards, S33_a_newer_schema_is_refused)
+{
+	check_schema("\0\0\0\3");
+}
+
+/* One whose rows know no snapshots is not called damaged. */
+Test(store_guards, S32_an_older_schema_is_refused)
+{
+	check_schema("\0\0\0\1");
 }
 
 Test(store_guards, a_store_of_something_else_is_refused)
