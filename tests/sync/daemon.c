@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,6 +43,8 @@ static void run(const struct live *live, const char *agents, int out)
 	int fd;
 
 	snprintf(log, sizeof(log), "%s/log", live->directory);
+	/* A test that fails leaves nothing behind. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
 	dup2(out, STDOUT_FILENO);
 	dup2(fd, STDERR_FILENO);
