@@ -219,6 +219,7 @@ static void handle_signals(struct program *program)
 			break;
 		case SIGUSR1:
 			/* Who did not read the last needs no other. */
+			output_write(&program->output);
 			if (!output_is_pending(&program->output))
 				output_status(&program->output,
 					      program->receiver);

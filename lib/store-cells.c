@@ -13,6 +13,12 @@
 /* A window of serials whose records are refused for one reason, twice. */
 #define PAGES_PER_AGENT 32
 
+/* A node in a page of LMDB, with its key, beside its value. */
+#define NODE_BYTES 26
+
+/* Pages of branches that a round may make. */
+#define MADE_PAGES 64
+
 void ur_store_key_set(const struct ur_store *store, struct ur_store_key *key,
 		      struct uidrecv_address address)
 {
@@ -60,6 +66,7 @@ int ur_store_cell_put(struct ur_store *store, struct uidrecv_address address,
 	ur_store_key_set(store, &key, address);
 	store->is_written = true;
 	store->puts++;
+	store->put_bytes += NODE_BYTES + value.mv_size;
 	if (cell->claims_count + cell->markers_count == 0) {
 		rc = mdb_del(store->txn, key.dbi, &key.val, NULL);
 		return rc == MDB_NOTFOUND ? 0 : ur_store_error(rc);
@@ -246,10 +253,18 @@ bool ur_store_has_room(const struct ur_store *store)
 {
 	uint64_t pages = store->meta.map_bytes / store->page_bytes;
 	uint64_t reserve = pages / 16 + PAGES_PER_AGENT * store->agents_count;
+	/*
+	 * LMDB copies each page that it changes, once, and fills half of those
+	 * that it makes; and a put changes a page or so.
+	 */
+	uint64_t dirty = store->pages_used + MADE_PAGES +
+			 2 * store->put_bytes / store->page_bytes;
 
+	if (dirty > store->puts)
+		dirty = store->puts;
 	if (reserve > pages / 2)
 		reserve = pages / 2;
-	return store->pages_used + store->puts < pages - reserve;
+	return store->pages_used + dirty < pages - reserve;
 }
 
 static int check_map(struct ur_store *store, struct ur_store_agent *agent,

@@ -91,7 +91,7 @@ struct ur_store {
 	MDB_txn *txn;
 	int error;	 /* sticky */
 	bool is_written; /* anything to commit? */
-	uint64_t puts;
+	uint64_t puts, put_bytes;
 	uint64_t pages_used; /* when it began */
 	struct ur_store_meta meta_next;
 	uint32_t *dirty; /* ids; room for all agents */

@@ -195,6 +195,7 @@ int ur_store_begin(struct ur_store *store)
 	store->error = 0;
 	store->is_written = false;
 	store->puts = 0;
+	store->put_bytes = 0;
 	store->meta_next = store->meta;
 	return 0;
 }

@@ -23,6 +23,80 @@ static void add_names(struct live *live)
 	}
 }
 
+/* Connects all, and lets them say HELLO before the receiver looks. */
+static void greet_together(struct live *live, struct wire *wires, int count,
+			   uint64_t session_id)
+{
+	struct ur_hello hello = wire_hello(session_id);
+	struct ur_message message;
+	char name[32];
+
+	for (int i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "a%d.example", i);
+		wire_new(&wires[i], live, name);
+		cr_assert(wire_shake(&wires[i]));
+		cr_assert(wire_read(&wires[i], &message));
+		cr_assert_eq(message.type, UR_HELLO);
+	}
+	for (int i = 0; i < count; i++)
+		wire_send_hello(&wires[i], &hello);
+	for (int i = 0; i < count; i++)
+		cr_assert(wire_await(&wires[i], UR_READY, &message));
+}
+
+/* On a slow disk each commit is time in which nobody hears from us. */
+Test(crowd, those_that_come_together_share_a_commit)
+{
+	struct live live;
+	struct wire wires[10];
+	uint64_t commits;
+
+	live_init(&live, NULL, NULL);
+	add_names(&live);
+	live_start(&live);
+	/* The first time each gets a row of its own. */
+	greet_together(&live, wires, 10, 1);
+	for (int i = 0; i < 10; i++)
+		wire_free(&wires[i]);
+	live_await(&live, live_stats(&live).connections == 0);
+	commits = live_stats(&live).commits;
+	greet_together(&live, wires, 10, 2);
+	/* One is the clock's, if its ten seconds are over. */
+	cr_expect_leq(live_stats(&live).commits - commits, 2);
+	cr_expect_eq(live_stats(&live).sessions, 10);
+	for (int i = 0; i < 10; i++)
+		wire_free(&wires[i]);
+	live_done(&live);
+}
+
+/* Of two that come together with one identity the later one stays. */
+Test(crowd, I10_twins_that_come_together)
+{
+	struct live live;
+	struct wire twins[2];
+	struct ur_hello hello = wire_hello(1);
+	struct ur_message message;
+
+	live_init(&live, "a.example", NULL);
+	live_start(&live);
+	for (int i = 0; i < 2; i++) {
+		wire_new(&twins[i], &live, "a.example");
+		cr_assert(wire_shake(&twins[i]));
+		cr_assert(wire_read(&twins[i], &message));
+	}
+	for (int i = 0; i < 2; i++) {
+		hello.session_id = 1 + (uint64_t)i;
+		wire_send_hello(&twins[i], &hello);
+	}
+	cr_assert(wire_await(&twins[1], UR_READY, &message));
+	cr_assert(wire_await(&twins[0], UR_BYE, &message));
+	cr_expect_eq(message.bye.code, UIDRECV_BYE_SUPERSEDED);
+	cr_expect_eq(live_stats(&live).sessions, 1);
+	wire_free(&twins[0]);
+	wire_free(&twins[1]);
+	live_done(&live);
+}
+
 /* Group commit: far fewer commits than UPDATEs, and each is acknowledged. */
 Test(crowd, many_agents_share_commits)
 {

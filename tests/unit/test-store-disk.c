@@ -93,6 +93,23 @@ Test(store_disk, S22_a_full_store_goes_on_with_what_it_has)
 	cr_assert_eq(box_count(&box, 6 * 3600), 1);
 }
 
+/* Neighbours share pages: a round may have more of them than there are. */
+Test(store_disk, a_large_round_fits_into_a_small_store)
+{
+	struct ur_statement map;
+
+	start_small(4 << 20);
+	cr_assert_eq(ur_store_begin(box.store), 0);
+	for (uint32_t i = 0; i < 4000; i++) {
+		map = map_of(i);
+		cr_assert_eq(ur_store_apply(box.store, 1, UINT64_MAX, &map,
+					    START + SECOND),
+			     0, "%u", i);
+	}
+	cr_assert_eq(ur_store_commit(box.store, START + SECOND, START), 0);
+	cr_assert_eq(ur_store_get_agent_by_id(box.store, 1)->claims, 4000);
+}
+
 Test(store_disk, a_round_too_large_for_the_map_did_not_happen)
 {
 	struct ur_statement map;
