@@ -1,10 +1,12 @@
-"""examples/agent.c, which shows how a program uses the agent's API."""
+"""The examples: examples/agent.c, which shows how a program uses the agent's
+API, and the snapshot at the end of section 8 of doc/protocol.md."""
 import time
 import unittest
 
 import harness
 from fake_sink import FakeSink
-from harness import AGENT, RECEIVER, Agent, program
+from harness import AGENT, RECEIVER, Agent, Peer, program
+from uidrecv1 import SNAPSHOT, Record, encode_message
 
 
 class Example(harness.StageTest):
@@ -78,6 +80,97 @@ class Example(harness.StageTest):
         sink.do('resync')
         self.until('another', lambda: self.said(sink) == said * 2)
         self.assertEqual(sink.sink.wrong, [])
+
+
+class ExampleOfThePage(harness.StageTest):
+    """The numbers are those of its table."""
+    def setUp(self):
+        super().setUp()
+        self.stage.agents.write_text(f'{AGENT} 10.0.0.0/8\n')
+        self.now = time.time_ns() // 1000
+        self.receiver = self.stage.start_receiver()
+        before = self.connect(1, 0, 0)
+        before.send(before.update(*map(self.map, range(1, 5)),
+                                  AS_OF=self.now))
+        self.assertEqual(before.next()[:2], ('ACK', 1))
+
+    def map(self, n):
+        user = 'alice bob carol dave erin'.split()[n - 1]
+        return Record('MAP', f'10.0.0.{n}', user, self.now, 3600)
+
+    def connect(self, session, acked, durable):
+        peer = Peer(self.stage, self.receiver.port)
+        self.addCleanup(peer.socket.close)
+        self.assertEqual(peer.next()[0], 'HELLO')
+        peer.send(peer.hello(session, REPLAY=(acked + 1, acked), ACKED=acked,
+                             CAPABILITIES=SNAPSHOT))
+        name, _, fields = peer.next()
+        self.assertEqual((name, fields['DURABLE']), ('READY', durable))
+        peer.serial = durable
+        return peer
+
+    def say(self, peer, name, **fields):
+        peer.serial += 1
+        peer.send(encode_message(name, peer.serial, **fields))
+
+    def answers(self, peer, last):
+        """What the sink says, but for ACKs, until the ACK of the last."""
+        said = []
+        while True:
+            name, serial, fields = peer.next()
+            if name == 'ACK' and serial == last:
+                return said
+            if name != 'ACK':
+                said.append((name, serial, fields))
+
+    def until_known(self, *numbers):
+        wanted = {f'10.0.0.{n}': self.map(n).user for n in numbers}
+        deadline = time.monotonic() + harness.PATIENCE_S
+        while self.stage.everybody() != wanted:
+            self.assertLess(time.monotonic(), deadline, wanted)
+
+    def begin(self):
+        peer = self.connect(2, 0, 0)
+        self.say(peer, 'SNAPSHOT BEGIN')
+        peer.send(peer.update(self.map(1), self.map(5),
+                              Record('MAP', '192.0.2.1', 'mallory'),
+                              AS_OF=self.now))
+        (name, serial, fields), = self.answers(peer, 2)
+        self.assertEqual((name, serial), ('REJECT', 2))
+        self.assertEqual([refused[:2] for refused in fields['REFUSED']],
+                         [(2, 4)])
+        peer.socket.close()
+        self.until_known(1, 2, 3, 4, 5)
+        return self.connect(2, 2, 2)
+
+    def held(self):
+        return int(self.receiver.status()[1][AGENT]['held_claims'])
+
+    def test_taken(self):
+        peer = self.begin()
+        peer.send(peer.update(self.map(2), AS_OF=self.now))
+        self.say(peer, 'SNAPSHOT END', COUNT=4)
+        self.assertEqual(self.answers(peer, 4), [])
+        self.until_known(1, 2, 5)
+        self.say(peer, 'REFRESH ALL', AS_OF=self.now, COUNT=3)
+        peer.send(peer.update(Record('WITHDRAW', '10.0.0.5'),
+                              AS_OF=self.now))
+        self.assertEqual(self.answers(peer, 6), [])
+        self.assertEqual(self.receiver.status()[0]['refresh_alls'], 1)
+        self.say(peer, 'REFRESH ALL', AS_OF=self.now, COUNT=3)
+        self.assertEqual(self.answers(peer, 7), [])
+        name, _, fields = peer.next()
+        self.assertEqual((name, fields['REASON'][0]), ('RESYNC', 1))
+
+    def test_held(self):
+        peer = self.begin()
+        self.say(peer, 'SNAPSHOT END', COUNT=3)
+        self.say(peer, 'REFRESH ALL', AS_OF=self.now, COUNT=2)
+        self.assertEqual(self.answers(peer, 4), [])
+        self.assertEqual(self.held(), 3)
+        self.assertEqual(self.receiver.status()[0]['refresh_alls'], 1)
+        self.until_known(1, 2, 3, 4, 5)
+        self.assertEqual(self.receiver.status()[0]['resyncs'], 0)
 
 
 if __name__ == '__main__':
