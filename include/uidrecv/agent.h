@@ -2,7 +2,8 @@
 /*
  * The agent's side: connects to a receiver, sends mappings, knows what is
  * acknowledged and what is refused, and goes on by itself after a lost
- * connection.
+ * connection. examples/agent.c shows an agent that keeps what it says, says it
+ * again when it has to, and keeps it alive.
  *
  * Threads: one thread at a time per agent; different agents are independent.
  * After fork() only the parent may use it; a child may free its copy.
@@ -108,7 +109,8 @@ UIDRECV_API uint64_t uidrecv_agent_now_us(const struct uidrecv_agent *agent);
  * @return 0, or
  *         -EINVAL          op, lifetime or user_size is wrong;
  *         UIDRECV_E_FULL   queue_max_bytes are waiting: dispatch until an ACK
- *                          makes room;
+ *                          makes room, or say all anew in a snapshot that
+ *                          discards;
  *         UIDRECV_E_REFUSED  the receiver refuses this agent for good;
  *         UIDRECV_E_FORKED, -ENOMEM.
  *
@@ -123,8 +125,10 @@ UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_queue(
  * uidrecv_agent_snapshot_end() are all that the agent says, and the receiver
  * drops what the agent said before and does not say again. Until the end is
  * acknowledged nothing is dropped. Other records may be queued in between. A
- * snapshot that is open is given up. Say one after a start and after
- * UIDRECV_AGENT_RESYNC.
+ * snapshot that is open is given up. Say one after a start, as soon as all is
+ * known, and after UIDRECV_AGENT_RESYNC. Say each mapping with the event time
+ * of the first time, and with a lifetime: its own if you vouch for it, else
+ * what is left of it.
  *
  * Like a record it waits until it is acknowledged, but however much is queued
  * there is room for it, as for the end and for uidrecv_agent_refresh_all(). If
@@ -167,13 +171,18 @@ UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_snapshot_end(
 
 /**
  * Vouches, as of now, for all mappings that the receiver has of the agent's
- * last snapshot and since: each lives for another lifetime. It needs a snapshot
- * since uidrecv_agent_new(); if there is none, or if the receiver counts
- * otherwise, it renews nothing and asks for one (UIDRECV_AGENT_RESYNC).
+ * last snapshot and since: each lives for another lifetime. It needs a whole
+ * snapshot since uidrecv_agent_new(); if there is none, or if the receiver counts
+ * otherwise, it renews nothing and asks for one (UIDRECV_AGENT_RESYNC). So that
+ * both count the same: say a lifetime with each mapping, call this when all is
+ * acknowledged (queued_bytes of the counters is 0) and all events are taken,
+ * and well before the first lifetime is over, such as after a third of it.
  *
  * @param agent  Not NULL.
  * @param count  How many mappings that is: not those that were refused, ended,
- *               or whose lifetime is over.
+ *               or whose lifetime is over. Where one is refused, the one
+ *               before it at its address may live on and count, until it is
+ *               withdrawn.
  *
  * @return 0, or
  *         -EBUSY           a snapshot is open;

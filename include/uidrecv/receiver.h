@@ -315,7 +315,7 @@ struct uidrecv_receiver_stats {
 	int64_t certificate_days;   /* until our certificate ends */
 	uint64_t snapshots;	    /* ended by agents, held ones included */
 	uint64_t snapshots_held;    /* they would have dropped too much */
-	uint64_t snapshots_refused; /* their count was wrong */
+	uint64_t snapshots_refused; /* not taken: they dropped nothing */
 	uint64_t refresh_alls;	    /* REFRESH ALL messages taken */
 	uint64_t resyncs;	    /* agents were asked for a snapshot */
 };
@@ -343,7 +343,7 @@ struct uidrecv_agent_stats {
 	bool is_connected;	   /* READY was sent */
 	uint32_t priority;
 	uint64_t last_heard_ms; /* ago; UINT64_MAX: never */
-	uint64_t claims;	/* in the store */
+	uint64_t claims; /* in the store, those not yet collected included */
 	uint64_t session_id;
 	uint64_t durable; /* last serial */
 	uint64_t records; /* accepted since start */
@@ -353,9 +353,9 @@ struct uidrecv_agent_stats {
 	    certificate_days; /* until its certificate ends; connected only */
 	/*
 	 * How long ago it vouched for the mapping that it has not vouched for
-	 * for the longest time; UINT64_MAX: it has none that ends. As the
-	 * receiver saw it on its last walk through the store, 20,000 addresses
-	 * a second.
+	 * for the longest time; UINT64_MAX: it has none that ends, or none was
+	 * seen yet. As the receiver saw it on its last walk through the store,
+	 * 20,000 addresses a second.
 	 */
 	uint64_t oldest_ms;
 	/*
@@ -363,7 +363,7 @@ struct uidrecv_agent_stats {
 	 * uidrecv_receiver_accept_drops().
 	 */
 	uint64_t held_claims;
-	bool is_in_snapshot;  /* that has begun and not ended */
+	bool is_in_snapshot;  /* that has begun and not ended, be it away */
 	uint16_t resync_code; /* a snapshot is wanted: enum uidrecv_resync */
 };
 
