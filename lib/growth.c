@@ -13,6 +13,12 @@
  */
 #define SLOTS_OF_LINE 128
 
+/*
+ * When so many lines are led to, another one would soon take another walk
+ * through all slots. A new table has one for epochs that fall together.
+ */
+#define LINES_MANY (UR_TABLE_LINES_MAX / 4 * 3)
+
 uint64_t ur_growth_slots(uint64_t entries)
 {
 	uint64_t slots = UR_TABLE_SLOTS_MIN;
@@ -160,6 +166,7 @@ int ur_growth_make(const struct ur_generation *now,
 {
 	struct ur_table_layout layout = {.change_base =
 					     now->layout.change_base};
+	bool is_published = now->temporary[0] == '\0';
 	struct ur_generation next;
 	struct room room;
 	int r;
@@ -171,6 +178,7 @@ int ur_growth_make(const struct ur_generation *now,
 	layout.names_bytes = NAMES_MIN + factor * room.name_bytes;
 	layout.lines_max = ur_growth_lines(layout.slots_count, room.lines);
 	if (room.lines == UR_TABLE_LINES_MAX ||
+	    (is_published && room.lines > LINES_MANY) ||
 	    layout.slots_count > UR_TABLE_SLOTS_MAX ||
 	    layout.names_bytes > UR_TABLE_NAMES_MAX)
 		return -ENOSPC;

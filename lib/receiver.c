@@ -120,6 +120,19 @@ int ur_receiver_publish(struct uidrecv_receiver *receiver)
 	return error;
 }
 
+/* A table that is full of what one agent says is made anew, and none waits. */
+static int run_round(struct uidrecv_receiver *receiver)
+{
+	uint64_t now_us = ur_receiver_store_now_us(receiver);
+	uint64_t wall_us = ur_clock_wall_us();
+	int error = ur_round_run(&receiver->round, now_us, wall_us);
+
+	if (!error || !receiver->round.publish_failed)
+		return error;
+	error = ur_receiver_rebuild_table(receiver);
+	return error ? error : ur_round_run(&receiver->round, now_us, wall_us);
+}
+
 int ur_receiver_run_round(struct uidrecv_receiver *receiver)
 {
 	bool was_blocked = receiver->is_blocked;
@@ -131,9 +144,7 @@ int ur_receiver_run_round(struct uidrecv_receiver *receiver)
 	if (!error && !was_blocked && !receiver->round.first)
 		return 0;
 	if (!error)
-		error = ur_round_run(&receiver->round,
-				     ur_receiver_store_now_us(receiver),
-				     ur_clock_wall_us());
+		error = run_round(receiver);
 	if (error) {
 		block(receiver, error);
 		return error;
@@ -176,6 +187,8 @@ void ur_receiver_publish_changes(struct uidrecv_receiver *receiver)
 	int error = ur_round_publish(&receiver->round,
 				     ur_receiver_store_now_us(receiver));
 
+	if (error)
+		error = ur_receiver_rebuild_table(receiver);
 	if (error)
 		block(receiver, error);
 }

@@ -18,8 +18,8 @@ struct ur_table {
 	struct ur_generation now;
 	struct ur_generation_site site;
 	struct ur_lines lines; /* of now */
-	uint64_t entries;
-	uint64_t change;
+	uint64_t entries, change;
+	bool is_full; /* it could not grow, and walks for that no more */
 };
 
 static bool has_slot_left(const struct ur_table *table)
@@ -63,6 +63,7 @@ static int grow(struct ur_table *table, uint64_t store_now_us, uint64_t factor)
 		table->now = next;
 		table->entries = ur_load(&next.header->entries);
 	}
+	table->is_full = r == -ENOSPC;
 	free(number);
 	return r;
 }
@@ -172,7 +173,9 @@ static int make_place(struct ur_table *table,
 	for (uint64_t i = 0; i < GROW_TRIES; i++) {
 		if (find_place(table, answer, store_now_us, ret_place))
 			return 0;
-		r = grow(table, store_now_us, UINT64_C(2) << i);
+		r = table->is_full
+			? -ENOSPC
+			: grow(table, store_now_us, UINT64_C(2) << i);
 		if (r < 0)
 			return r;
 	}

@@ -74,7 +74,8 @@ int ur_table_add_agent(struct ur_table *table, uint32_t id, const char *name,
  * stays as it was, and the former answer in it: a caller that must not leave
  * that one takes it back. -EINVAL: the agent is unknown; UIDRECV_E_TABLE: the
  * table is damaged, make a new one; -ENOSPC (of epochs or change numbers, too:
- * a new one has room for them) or another errno.
+ * a new one has room for them, and this one does not try to grow again) or
+ * another errno.
  */
 int ur_table_put(struct ur_table *table, const struct ur_table_answer *answer,
 		 uint64_t store_now_us);

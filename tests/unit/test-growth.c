@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "tables.h"
 
@@ -318,6 +319,57 @@ Test(growth, full_names_area_makes_it_grow)
 	}
 	cr_assert_eq(uidrecv_reader_get_status(reader, 0, &status), 0);
 	cr_assert_geq(status.moves, 5);
+	uidrecv_reader_close(reader);
+	ur_table_close(table);
+}
+
+static void put_line(struct ur_table *table, uint32_t ipv4, uint32_t epoch,
+		     int *ret_result)
+{
+	struct ur_table_answer answer = {.address =
+					     uidrecv_address_from_ipv4(ipv4),
+					 .deadline_us = UINT64_MAX,
+					 .agent = 1,
+					 .epoch = epoch,
+					 .user_size = 1,
+					 .user = "u"};
+
+	*ret_result = ur_table_put(table, &answer, NOW_US);
+}
+
+/*
+ * An agent that says one mapping in each of very many snapshots, and goes on
+ * so: each growth is a walk through the whole table, so there must not be one
+ * for each of them.
+ */
+Test(growth, very_many_epochs_do_not_make_it_grow_for_each)
+{
+	struct ur_table *table = make_published(scratch.path);
+	struct uidrecv_reader *reader = open_reader(scratch.path);
+	struct uidrecv_reader_status status;
+	uint64_t changed, inode = 0;
+	uint32_t growths = 0, last = 0;
+	struct stat file;
+	int r;
+
+	for (uint32_t i = 0; i < UR_TABLE_LINES_MAX + 99; i++) {
+		put_line(table, 1 + i % (UR_TABLE_LINES_MAX - 1), i, &r);
+		cr_assert(r == 0 || r == -ENOSPC);
+		last = r == 0 ? i : last;
+		cr_assert_eq(stat(scratch.path, &file), 0);
+		growths += inode != file.st_ino;
+		inode = file.st_ino;
+		cr_assert_leq(growths, 16, "at %u", i);
+	}
+	cr_assert_geq(last, UR_TABLE_LINES_MAX / 2);
+	/* What it could not take has taken nothing from the rest. */
+	cr_assert_eq(uidrecv_reader_get_status(reader, NOW_US, &status), 0);
+	changed = status.change;
+	put_line(table, 1, last, &r);
+	cr_assert_eq(r, 0);
+	cr_assert_eq(look(reader, 1, &(struct uidrecv_mapping){0}), 1);
+	cr_assert_eq(uidrecv_reader_get_status(reader, NOW_US, &status), 0);
+	cr_assert_eq(status.change, changed);
 	uidrecv_reader_close(reader);
 	ur_table_close(table);
 }
