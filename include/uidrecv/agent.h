@@ -172,11 +172,12 @@ UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_snapshot_end(
 /**
  * Vouches, as of now, for all mappings that the receiver has of the agent's
  * last snapshot and since: each lives for another lifetime. It needs a whole
- * snapshot since uidrecv_agent_new(); if there is none, or if the receiver counts
- * otherwise, it renews nothing and asks for one (UIDRECV_AGENT_RESYNC). So that
- * both count the same: say a lifetime with each mapping, call this when all is
- * acknowledged (queued_bytes of the counters is 0) and all events are taken,
- * and well before the first lifetime is over, such as after a third of it.
+ * snapshot since uidrecv_agent_new(); if there is none, or if the receiver
+ * counts otherwise, it renews nothing and asks for one (UIDRECV_AGENT_RESYNC).
+ * So that both count the same: say a lifetime with each mapping, call this when
+ * all is acknowledged (queued_bytes of the counters is 0) and all events are
+ * taken, and well before the first lifetime is over, such as after a third of
+ * it.
  *
  * @param agent  Not NULL.
  * @param count  How many mappings that is: not those that were refused, ended,
