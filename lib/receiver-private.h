@@ -125,7 +125,7 @@ void ur_receiver_ask_all(struct uidrecv_receiver *receiver);
 /* Lets runners-up take over, a slice of them. */
 void ur_receiver_settle(struct uidrecv_receiver *receiver);
 
-/* Goes on with taking away what snapshots dropped. */
+/* Goes on with taking away what is dead, if there is much of it. */
 void ur_receiver_sweep(struct uidrecv_receiver *receiver);
 
 /* receiver-agents.c */

@@ -10,7 +10,7 @@
 /* An agent is asked for a snapshot at most once in this time. */
 #define ASK_US UINT64_C(60000000)
 
-/* Addresses that a dispatch looks at, beside what agents send. */
+/* Runners-up that a dispatch looks at, beside what agents send. */
 #define SLICE_ROWS 8192
 
 void ur_receiver_ask(struct uidrecv_receiver *receiver, struct ur_peer *peer)
@@ -104,19 +104,19 @@ void ur_receiver_settle(struct uidrecv_receiver *receiver)
 
 void ur_receiver_sweep(struct uidrecv_receiver *receiver)
 {
+	size_t due = ur_store_get_due(receiver->store);
 	int ret;
 
-	if (!ur_store_is_sweeping(receiver->store) || receiver->is_blocked ||
-	    !can_publish(receiver))
+	if (!due || receiver->is_blocked || !can_publish(receiver))
 		return;
-	ret = ur_store_collect(receiver->store, SLICE_ROWS,
+	ret = ur_store_collect(receiver->store, due,
 			       ur_receiver_store_now_us(receiver),
 			       ur_clock_wall_us());
 	/* If it fails, the housekeeping of the next second goes on with it. */
 	if (ret < 0)
 		return;
 	ur_receiver_publish_changes(receiver);
-	if (ur_store_is_sweeping(receiver->store))
+	if (ur_store_get_due(receiver->store))
 		ur_loop_wake(&receiver->loop);
 }
 

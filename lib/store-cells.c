@@ -10,6 +10,13 @@
 #include "bytes.h"
 #include "cell.h"
 
+/*
+ * Of whatever lives addresses may go and others come, as fast as agents can
+ * say them. For each that comes so many are looked at, so that the dead are
+ * never many more than the living.
+ */
+#define COLLECT_SHARE 2
+
 /* A window of serials whose records are refused for one reason, twice. */
 #define PAGES_PER_AGENT 32
 
@@ -326,13 +333,14 @@ static int apply(struct ur_store *store, struct ur_store_agent *agent,
 	uint32_t epoch = ur_store_agent_now(agent)->epochs.current;
 	const struct ur_claim *former;
 	struct ur_claim essence;
-	bool had, had_claims, changed, added;
+	bool had, had_claims, is_new, changed, added;
 	ssize_t went;
 	int rc = ur_store_cell_get(store, store->txn, statement->address, cell);
 
 	if (rc < 0)
 		return rc;
 	had_claims = cell->claims_count > 0;
+	is_new = cell->claims_count + cell->markers_count == 0;
 	former = ur_cell_find(cell, agent->row.id);
 	had = former != NULL;
 	if (had)
@@ -343,6 +351,8 @@ static int apply(struct ur_store *store, struct ur_store_agent *agent,
 				   now_us, &changed, &added);
 	if (rc != 0 || !changed)
 		return rc;
+	if (is_new)
+		store->debt += COLLECT_SHARE;
 	count_change(store, agent, had ? &essence : NULL);
 	went = ur_store_cell_collect(store, cell, now_us);
 	if (went < 0)

@@ -2,6 +2,10 @@
 /* Takes away what is dead, a slice at a time. */
 #include "store-private.h"
 
+/* What is collected at once: few enough that agents hardly wait for it. */
+#define SLICE_ROWS 8192
+#define DUE_MAX ((size_t)1 << 18)
+
 /* Notes for how long agents have not vouched for what lives. */
 static void note_ages(struct ur_store *store, uint64_t now_us)
 {
@@ -92,6 +96,13 @@ bool ur_store_is_sweeping(const struct ur_store *store)
 	return store->sweeps > 0;
 }
 
+size_t ur_store_get_due(const struct ur_store *store)
+{
+	if (store->debt > SLICE_ROWS)
+		return store->debt < DUE_MAX ? store->debt : DUE_MAX;
+	return store->sweeps > 0 || store->debt == SLICE_ROWS ? SLICE_ROWS : 0;
+}
+
 int ur_store_collect(struct ur_store *store, size_t max_rows, uint64_t now_us,
 		     uint64_t wall_us)
 {
@@ -103,6 +114,7 @@ int ur_store_collect(struct ur_store *store, size_t max_rows, uint64_t now_us,
 	if (rc < 0)
 		return rc;
 	now_us = ur_store_clamp(store, now_us);
+	store->debt -= max_rows < store->debt ? max_rows : store->debt;
 	store->error = collect_rows(store, max_rows, now_us, &count);
 	rc = ur_store_commit(store, now_us, wall_us);
 	if (rc < 0) {

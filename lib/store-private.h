@@ -106,7 +106,8 @@ struct ur_store {
 	/* Where collecting goes on. */
 	struct uidrecv_address collected;
 	bool has_collected;
-	int sweeps; /* ways to its end until all that was dropped is gone */
+	int sweeps;  /* ways to its end until all that was dropped is gone */
+	size_t debt; /* addresses to be looked at for those that are new */
 };
 
 /* store-env.c: LMDB and the meta record. */

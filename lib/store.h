@@ -241,6 +241,12 @@ int ur_store_collect(struct ur_store *store, size_t max_rows, uint64_t now_us,
 bool ur_store_is_sweeping(const struct ur_store *store);
 
 /*
+ * How many addresses ur_store_collect() should look at now, so that what is
+ * dead does not pile up; 0: there is no hurry.
+ */
+size_t ur_store_get_due(const struct ur_store *store);
+
+/*
  * Drops the claims that keep() refuses, after a change of the list of agents;
  * in rounds of its own. The changes are listed.
  */

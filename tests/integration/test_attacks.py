@@ -6,10 +6,10 @@ import unittest
 
 import harness
 from harness import Peer
-from uidrecv1 import Record, SNAPSHOT, encode_message
+from uidrecv1 import Record, SNAPSHOT
 
 EVIL = 'evil.example'
-BEGIN, UPDATE, END = 9, 3, 10
+BEGIN, UPDATE = 9, 3
 LINES_MAX = 65536                 # of the table: one for each epoch of an agent
 
 
@@ -17,9 +17,10 @@ def tlv(kind, value):
     return struct.pack('>HH', kind, len(value)) + value
 
 
-def mapping(packed):
+def mapping(packed, lifetime_s):
     """A MAP; encode_message() would take longer than all the rest."""
-    return tlv(0x8020, tlv(0x8030, packed) + tlv(0x8031, b'evil'))
+    return tlv(0x8020, tlv(0x8030, packed) + tlv(0x8031, b'u') +
+               tlv(0x8033, struct.pack('>I', lifetime_s)))
 
 
 class Flood:
@@ -44,12 +45,10 @@ class Flood:
     def begin(self):
         self.say(BEGIN)
 
-    def end(self, count):
-        self.say(END, tlv(0x8014, struct.pack('>Q', count)))
-
-    def maps(self, addresses):
-        as_of = tlv(0x8010, struct.pack('>Q', time.time_ns() // 1000))
-        self.say(UPDATE, as_of + b''.join(map(mapping, addresses)))
+    def maps(self, addresses, lifetime_s=3600, age_us=0):
+        as_of = struct.pack('>Q', time.time_ns() // 1000 - age_us)
+        self.say(UPDATE, tlv(0x8010, as_of) + b''.join(
+            mapping(address, lifetime_s) for address in addresses))
 
     def settle(self, left=0):
         """Sends all, and waits until it is acknowledged but for some."""
@@ -89,6 +88,16 @@ class Attacks(harness.StageTest):
         self.assertEqual(len(self.stage.everybody()), LINES_MAX + 1)
         self.assertEqual([line for line in self.receiver.err.lines
                           if ' ERROR ' in line], [])
+
+    def test_what_hardly_lives_does_not_pile_up(self):
+        count = 600000
+        for i in range(0, count, 1000):
+            self.evil.maps([struct.pack('>I', 0x10000000 + j)
+                            for j in range(i, i + 1000)], 60, 59_900_000)
+        self.evil.settle()
+        self.assertEqual(self.evil.others, [])
+        # A collector of 20,000 a second would have seen few of them.
+        self.assertLess(self.receiver.status()[0]['addresses'], count / 6)
 
 
 if __name__ == '__main__':

@@ -83,3 +83,49 @@ Test(store_time, tick_writes_every_ten_seconds)
 	ur_store_get_stats(box.store, &after);
 	cr_assert_eq(before.commits + 1, after.commits);
 }
+
+/*
+ * Agents state a flood of mappings that hardly live, of other addresses all
+ * the time: what is dead must not fill the store and the disk.
+ */
+Test(store_time, the_dead_are_never_many_more_than_the_living)
+{
+	const uint32_t a_round = 12000;
+	struct ur_store_stats stats;
+	struct ur_statement map;
+	size_t due;
+
+	cr_expect_eq(ur_store_get_due(box.store), 0);
+	for (uint32_t i = 0; i < 12 * a_round; i++) {
+		uint64_t now_us = START + i / a_round * SECOND;
+
+		if (i % a_round == 0)
+			cr_assert_eq(ur_store_begin(box.store), 0);
+		map = map_of(i * 2654435761u);
+		map.as_of_us = now_us;
+		map.lifetime_s = 1;
+		cr_assert_eq(
+		    ur_store_apply(box.store, 1, UINT64_MAX, &map, now_us), 0);
+		if (i % a_round != a_round - 1)
+			continue;
+		cr_assert_eq(ur_store_commit(box.store, now_us, now_us), 0);
+		due = ur_store_get_due(box.store);
+		cr_assert_leq(due, 4 * a_round);
+		if (due)
+			cr_assert_geq(
+			    ur_store_collect(box.store, due, now_us, now_us),
+			    0);
+		ur_store_get_stats(box.store, &stats);
+		cr_assert_leq(stats.addresses, 3 * a_round);
+	}
+	/* Who says what is there makes no work. */
+	cr_assert_geq(
+	    ur_store_collect(box.store, 1 << 20, 12 * SECOND + START, START),
+	    0);
+	cr_expect_eq(ur_store_get_due(box.store), 0);
+	for (uint32_t i = 0; i < 2; i++)
+		cr_assert_eq(box_fill(&box, 0, 4000, NULL), 0);
+	cr_expect_eq(ur_store_get_due(box.store), 0);
+	cr_assert_eq(box_fill(&box, 4000, 96, NULL), 0);
+	cr_expect_eq(ur_store_get_due(box.store), 8192);
+}
