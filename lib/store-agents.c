@@ -380,6 +380,7 @@ int ur_store_add_agent(struct ur_store *store, const char *name,
 		return rc;
 	}
 	agent->row = agent->next;
+	ur_store_agent_forget_counts(agent);
 	insert_agent(store, agent);
 	*ret_row = &agent->row;
 	return 0;

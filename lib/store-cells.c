@@ -12,8 +12,8 @@
 
 /*
  * Of whatever lives addresses may go and others come, as fast as agents can
- * say them. For each that comes so many are looked at, so that the dead are
- * never many more than the living.
+ * say them. For each that comes so many are looked at, if something may be
+ * dead, so that the dead are never many more than the living.
  */
 #define COLLECT_SHARE 2
 
@@ -351,7 +351,8 @@ static int apply(struct ur_store *store, struct ur_store_agent *agent,
 				   now_us, &changed, &added);
 	if (rc != 0 || !changed)
 		return rc;
-	if (is_new)
+	if (is_new &&
+	    (store->sweeps > 0 || now_us >= agent->counts.next_death_us))
 		store->debt += COLLECT_SHARE;
 	count_change(store, agent, had ? &essence : NULL);
 	went = ur_store_cell_collect(store, cell, now_us);

@@ -23,6 +23,9 @@ void ur_store_agent_forget_counts(struct ur_store_agent *agent)
 	agent->counts = (struct ur_store_counts){
 	    .living = row->claims,
 	    .stated = row->epochs.stated,
+	    /* Of none nothing can die. */
+	    .next_death_us = row->claims ? 0 : UR_TIME_NEVER,
+	    .lifetime_min_s = row->claims ? 0 : UIDRECV_LIFETIME_NEVER,
 	};
 }
 

@@ -296,7 +296,7 @@ Test(disk, store_full)
 	struct uidrecv_record record;
 
 	live_init(&live, "a.example", NULL);
-	live.options.store_max_bytes = 4u << 20;
+	live.options.store_max_bytes = 1u << 20;
 	live_start(&live);
 	agent = live_agent(&live, "a.example", NULL);
 	ticket = say_many(agent, (unsigned int)count);

@@ -129,3 +129,18 @@ Test(store_time, the_dead_are_never_many_more_than_the_living)
 	cr_assert_eq(box_fill(&box, 4000, 96, NULL), 0);
 	cr_expect_eq(ur_store_get_due(box.store), 8192);
 }
+
+/* A first load has nothing to look for. */
+Test(store_time, where_nothing_can_be_dead_nothing_is_looked_for)
+{
+	struct ur_statement it;
+
+	cr_assert_eq(ur_store_begin(box.store), 0);
+	for (uint32_t i = 0; i < 20000; i++) {
+		it = at(say(UIDRECV_OP_MAP, "u", 0, 0, 3600), i);
+		cr_assert_eq(
+		    ur_store_apply(box.store, 1, UINT64_MAX, &it, START), 0);
+	}
+	cr_assert_eq(ur_store_commit(box.store, START, START), 0);
+	cr_expect_eq(ur_store_get_due(box.store), 0);
+}
