@@ -315,7 +315,7 @@ struct uidrecv_receiver_stats {
 	int64_t certificate_days;   /* until our certificate ends */
 	uint64_t snapshots;	    /* ended by agents, held ones included */
 	uint64_t snapshots_held;    /* they would have dropped too much */
-	uint64_t snapshots_refused; /* their count was wrong */
+	uint64_t snapshots_refused; /* their ends: wrong or untimely */
 	uint64_t refresh_alls;	    /* REFRESH ALL messages taken */
 	uint64_t resyncs;	    /* agents were asked for a snapshot */
 };
