@@ -151,38 +151,49 @@ static int apply_update(struct ur_round *round, struct ur_batch *batch,
 	return error;
 }
 
-/* A walk through the store is dear, and an agent could ask for many. */
-static bool may_count(const struct ur_round *round,
-		      const struct ur_batch *batch, uint64_t now_us)
+/*
+ * A walk through the store is dear, and an agent could ask for many. What its
+ * quota or the other kind of message made be counted is not held against it.
+ */
+static bool may_count(uint64_t counted_us, uint64_t now_us)
 {
-	uint64_t counted_us =
-	    ur_store_get_counted_us(round->store, batch->peer->id);
-
 	return !counted_us || now_us >= counted_us + COUNT_US;
 }
 
 static int apply_end(struct ur_round *round, struct ur_batch *batch,
 		     uint64_t now_us)
 {
-	return ur_store_end_snapshot(
-	    round->store, batch->peer->id, batch->count,
-	    batch->peer->right->keep_percent, may_count(round, batch, now_us),
-	    now_us, &batch->ending);
+	struct ur_peer *peer = batch->peer;
+	uint64_t former_us = ur_store_get_counted_us(round->store, peer->id);
+	int error = ur_store_end_snapshot(
+	    round->store, peer->id, batch->count, peer->right->keep_percent,
+	    may_count(peer->end_counted_us, now_us), now_us, &batch->ending);
+
+	if (ur_store_get_counted_us(round->store, peer->id) != former_us)
+		peer->end_counted_us = now_us;
+	return error;
 }
 
 static int apply_refresh_all(struct ur_round *round, struct ur_batch *batch,
 			     uint64_t now_us)
 {
+	struct ur_peer *peer = batch->peer;
+	uint64_t former_us = ur_store_get_counted_us(round->store, peer->id);
 	uint64_t as_of_us;
+	int error;
 
 	batch->is_taken = false;
 	if (!ur_admit_time(batch->as_of_us, batch->offset_us, now_us,
 			   &as_of_us))
-		return ur_store_want_snapshot(round->store, batch->peer->id,
+		return ur_store_want_snapshot(round->store, peer->id,
 					      UIDRECV_RESYNC_TIME);
-	return ur_store_refresh_all(
-	    round->store, batch->peer->id, as_of_us, batch->count,
-	    may_count(round, batch, now_us), now_us, &batch->is_taken);
+	error =
+	    ur_store_refresh_all(round->store, peer->id, as_of_us, batch->count,
+				 may_count(peer->refresh_counted_us, now_us),
+				 now_us, &batch->is_taken);
+	if (ur_store_get_counted_us(round->store, peer->id) != former_us)
+		peer->refresh_counted_us = now_us;
+	return error;
 }
 
 static int apply_message(struct ur_round *round, struct ur_batch *batch,
@@ -255,6 +266,16 @@ static int store_all(struct ur_round *round, uint64_t now_us, uint64_t wall_us)
 		}
 	}
 	return ur_store_commit(round->store, now_us, wall_us);
+}
+
+/* What was counted in vain is counted again. */
+static void forget_counts(struct ur_round *round)
+{
+	for (struct ur_batch *batch = round->first; batch;
+	     batch = batch->next) {
+		batch->peer->end_counted_us = 0;
+		batch->peer->refresh_counted_us = 0;
+	}
 }
 
 struct ur_table_answer ur_round_answer(const struct ur_change *change)
@@ -339,6 +360,7 @@ int ur_round_run(struct ur_round *round, uint64_t now_us, uint64_t wall_us)
 	if (round->state == UR_ROUND_COLLECTING) {
 		error = store_all(round, now_us, wall_us);
 		if (error) {
+			forget_counts(round);
 			round->commit_errors++;
 			return error;
 		}

@@ -26,6 +26,8 @@ struct ur_peer {
 	int64_t offset_us;    /* its clock to the store's, while connected */
 	uint64_t measured_us; /* when that was last looked at */
 	uint64_t asked_us;    /* when RESYNC was last sent; 0: never */
+	/* When END, and when REFRESH ALL, last walked through the store. */
+	uint64_t end_counted_us, refresh_counted_us;
 	uint64_t records, records_rejected;
 	char software[3 * UR_SOFTWARE_MAX + 1];
 };

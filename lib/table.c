@@ -152,7 +152,12 @@ static bool find_place(const struct ur_table *table,
 	place.is_same = !place.is_new &&
 			ur_entry_judge(now, place.word, store_now_us) == 1 &&
 			is_same(table, place.word, answer);
-	place.line = ur_lines_find(&table->lines, answer->agent, answer->epoch);
+	place.line = ur_meta_line(place.word[0]);
+	/* Mostly what is told again is there; an agent may have many lines. */
+	if (!place.is_same ||
+	    table->lines.of_index[place.line].epoch != answer->epoch)
+		place.line =
+		    ur_lines_find(&table->lines, answer->agent, answer->epoch);
 	*ret_place = place;
 	if (place.line == UR_LINE_NONE &&
 	    now->lines_used == now->layout.lines_max)

@@ -625,6 +625,8 @@ Test(snapshot, refresh_all_comes_too_late_for_what_has_ended)
 	send_end(&scene, 3);
 	await_ack(&scene);
 	live_await(&scene.live, !*live_user(&scene.live, "10.0.0.9"));
+	/* The table rounds to milliseconds. */
+	live_turns(&scene.live, 3);
 	send_refresh_all(&scene, 3);
 	cr_expect(is_asked(&scene, UIDRECV_RESYNC_COUNT));
 	expect_user(&scene, "10.0.0.9", "");

@@ -503,3 +503,63 @@ Test(round, an_agent_is_counted_once_in_ten_seconds)
 	cr_expect_not(f->is_taken);
 	end(f);
 }
+
+/* One may have died since the living were last counted. */
+static int run_at(struct fixture *f, uint64_t at_us)
+{
+	ur_store_agent_at(f->store, 1)->counts.next_death_us = 0;
+	return ur_round_run(&f->round, at_us, NOW);
+}
+
+/* A second snapshot that says as much as the first, of another address. */
+static void submit_second(struct fixture *f, uint64_t at_us)
+{
+	submit(f, 0, 1, "10.0.0.1", "one");
+	submit_message(f, 0, 2, UR_SNAPSHOT_BEGIN, 0);
+	submit(f, 0, 3, "10.0.0.1", "one");
+	submit_message(f, 0, 4, UR_SNAPSHOT_END, 0);
+	submit_message(f, 0, 5, UR_REFRESH_ALL, 1);
+	cr_assert_eq(run_at(f, at_us), 0);
+	cr_assert(f->is_taken);
+	submit_message(f, 0, 6, UR_SNAPSHOT_BEGIN, 0);
+	submit(f, 0, 7, "10.0.0.2", "two");
+	cr_assert_eq(run_at(f, at_us + 1000000), 0);
+	submit_message(f, 0, 8, UR_SNAPSHOT_END, 0);
+}
+
+Test(round, an_end_is_judged_whatever_else_has_been_counted)
+{
+	struct fixture *f = start(2);
+	uint64_t at_us = now_us(f);
+
+	submit_second(f, at_us);
+	cr_assert_eq(run_at(f, at_us + 2000000), 0);
+	cr_expect_eq(f->ending, UR_ENDING_DROPPED);
+	submit_message(f, 0, 9, UR_REFRESH_ALL, 1);
+	cr_assert_eq(run_at(f, at_us + 3000000), 0);
+	cr_expect_not(f->is_taken, "it was counted for one 3 seconds ago");
+	submit_message(f, 0, 10, UR_SNAPSHOT_BEGIN, 0);
+	submit_message(f, 0, 11, UR_SNAPSHOT_END, 0);
+	cr_assert_eq(run_at(f, at_us + 4000000), 0);
+	cr_expect_eq(f->ending, UR_ENDING_REFUSED);
+	submit_message(f, 0, 12, UR_SNAPSHOT_BEGIN, 0);
+	submit_message(f, 0, 13, UR_SNAPSHOT_END, 0);
+	cr_assert_eq(run_at(f, at_us + 12000000), 0);
+	cr_expect_eq(f->ending, UR_ENDING_HELD);
+	end(f);
+}
+
+Test(round, what_was_counted_for_a_failed_commit_is_counted_again)
+{
+	struct fixture *f = start(2);
+	uint64_t at_us = now_us(f);
+	struct rlimit former;
+
+	submit_second(f, at_us);
+	limit_files(&former);
+	cr_expect_lt(run_at(f, at_us + 2000000), 0);
+	setrlimit(RLIMIT_FSIZE, &former);
+	cr_assert_eq(run_at(f, at_us + 3000000), 0);
+	cr_expect_eq(f->ending, UR_ENDING_DROPPED);
+	end(f);
+}
