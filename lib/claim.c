@@ -63,7 +63,7 @@ uint64_t ur_deadline_us(uint64_t as_of_us, uint32_t lifetime_s)
 		return UR_TIME_NEVER;
 	if (as_of_us >= UR_TIME_NEVER - lifetime_us)
 		return UR_TIME_NEVER - 1;
-	return as_of_us + lifetime_us;
+	return (as_of_us + lifetime_us) / 1000 * 1000;
 }
 
 /* Claims are in the order of their agents, so a cell has one form. */

@@ -140,7 +140,10 @@ static inline bool ur_claim_is_alive(const struct ur_claim *claim,
 	return now_us < claim->deadline_us;
 }
 
-/* as_of + lifetime, saturating; NEVER for UIDRECV_LIFETIME_NEVER. */
+/*
+ * as_of + lifetime in whole milliseconds, as the table has it, so that both end
+ * at one instant; saturating, and NEVER for UIDRECV_LIFETIME_NEVER.
+ */
 uint64_t ur_deadline_us(uint64_t as_of_us, uint32_t lifetime_s);
 
 #endif

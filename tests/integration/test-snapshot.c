@@ -413,7 +413,7 @@ Test(snapshot, refresh_all_revives_nothing)
 	live_await(&scene.live, live_stats(&scene.live).claims == 2);
 	expect_user(&scene, "10.0.0.2", "");
 	live_await(&scene.live, !*live_user(&scene.live, "10.0.0.3"));
-	/* The table rounds to milliseconds. */
+	/* The receiver's now is that of its last turn. */
 	live_turns(&scene.live, 3);
 	send_refresh_all(&scene, 1);
 	await_ack(&scene);
@@ -625,7 +625,7 @@ Test(snapshot, refresh_all_comes_too_late_for_what_has_ended)
 	send_end(&scene, 3);
 	await_ack(&scene);
 	live_await(&scene.live, !*live_user(&scene.live, "10.0.0.9"));
-	/* The table rounds to milliseconds. */
+	/* The receiver's now is that of its last turn. */
 	live_turns(&scene.live, 3);
 	send_refresh_all(&scene, 3);
 	cr_expect(is_asked(&scene, UIDRECV_RESYNC_COUNT));

@@ -16,7 +16,8 @@ static uint64_t end_of_life(uint64_t as_of_us, uint32_t lifetime_s)
 {
 	if (lifetime_s == UIDRECV_LIFETIME_NEVER)
 		return ORACLE_NEVER;
-	return as_of_us + UINT64_C(1000000) * lifetime_s;
+	/* The library ends lives with a millisecond. */
+	return (as_of_us + UINT64_C(1000000) * lifetime_s) / 1000 * 1000;
 }
 
 static void prolong(struct oracle_claim *claim, uint64_t deadline_us)

@@ -117,7 +117,8 @@ static uint64_t shown_until(const struct world *world,
 		renewed_us =
 		    shown->lifetime_s == UIDRECV_LIFETIME_NEVER
 			? ORACLE_NEVER
-			: line->refreshed_us + shown->lifetime_s * SECOND;
+			: (line->refreshed_us + shown->lifetime_s * SECOND) /
+			      1000 * 1000;
 	return renewed_us > shown->deadline_us ? renewed_us
 					       : shown->deadline_us;
 }

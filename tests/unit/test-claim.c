@@ -147,13 +147,13 @@ Test(claim, map_told_again_keeps_its_event_when_the_offset_changed)
 
 	tell(map, 1, 1, 10);
 	map.event_us += 3;
-	map.as_of_us += 3;
+	map.as_of_us += 3000;
 	tell(map, 1, 1, 11);
 	cr_assert_eq(cell.claims[0].event_us, START + 5 * SECOND);
 	map.event_us -= 9;
 	tell(map, 1, 1, 12);
 	cr_assert_eq(cell.claims[0].event_us, START + 5 * SECOND);
-	cr_assert_eq(cell.claims[0].deadline_us, START + 70 * SECOND + 3);
+	cr_assert_eq(cell.claims[0].deadline_us, START + 70 * SECOND + 3000);
 }
 
 Test(claim, map_whose_life_is_over_ends_the_former)
@@ -401,7 +401,8 @@ Test(claim, collect_takes_the_dead_and_needless)
 Test(claim, deadlines_saturate)
 {
 	cr_assert_eq(ur_deadline_us(5, UIDRECV_LIFETIME_NEVER), UR_TIME_NEVER);
-	cr_assert_eq(ur_deadline_us(5, 2), 5 + 2 * SECOND);
+	cr_assert_eq(ur_deadline_us(5000, 2), 5000 + 2 * SECOND);
+	cr_assert_eq(ur_deadline_us(5999, 2), 5000 + 2 * SECOND);
 	cr_assert_eq(ur_deadline_us(UINT64_MAX, 1), UR_TIME_NEVER - 1);
 	cr_assert_eq(ur_deadline_us(0, UINT32_MAX - 1),
 		     (uint64_t)(UINT32_MAX - 1) * SECOND);

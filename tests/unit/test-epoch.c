@@ -213,7 +213,7 @@ Test(epoch, a_fifth_time_is_not_taken)
 
 	ur_epochs_refresh(&epochs, START);
 	for (int i = 1; i < UR_EPOCH_FORMERS; i++)
-		renew_next(&epochs, START + (uint64_t)i);
+		renew_next(&epochs, START + (uint64_t)i * 1000);
 	ur_epochs_begin(&epochs);
 	gain(&epochs, 1);
 	cr_assert_eq(epochs.formers_count, UR_EPOCH_FORMERS);
@@ -222,15 +222,15 @@ Test(epoch, a_fifth_time_is_not_taken)
 	/* Until a place is free. */
 	lose(&epochs, 2, 1);
 	cr_expect_eq(ur_epochs_check_refresh(&epochs), 0);
-	ur_epochs_refresh(&epochs, START + 10);
+	ur_epochs_refresh(&epochs, START + 10000);
 	/* Another one of the same epoch needs no other. */
 	cr_expect_eq(ur_epochs_check_refresh(&epochs), 0);
 	ur_epochs_begin(&epochs);
 	cr_expect_eq(epochs.formers_count, UR_EPOCH_FORMERS);
 	cr_expect_eq(epochs.formers[3].epoch, 5);
-	cr_expect_eq(epochs.formers[3].refreshed_us, START + 10);
+	cr_expect_eq(epochs.formers[3].refreshed_us, START + 10000);
 	cr_expect_eq(settled(&epochs, 1, 1, 1), START + SECOND);
-	cr_expect_eq(settled(&epochs, 5, 1, 1), START + 10 + SECOND);
+	cr_expect_eq(settled(&epochs, 5, 1, 1), START + 10000 + SECOND);
 }
 
 Test(epoch, the_last_epoch_has_no_next)
@@ -309,7 +309,7 @@ Test(epoch, what_is_held_waits_for_accept)
 	cr_expect_not(epochs.is_open);
 	cr_expect_eq(settled(&epochs, 1, 1, 60), START + 60 * SECOND);
 	/* What is stated since, even in another epoch, is not accepted away. */
-	ur_epochs_refresh(&epochs, START + 1);
+	ur_epochs_refresh(&epochs, START + 1000);
 	ur_epochs_begin(&epochs);
 	ur_epochs_accept(&epochs);
 	cr_expect_eq(epochs.floor, 2);
@@ -318,7 +318,7 @@ Test(epoch, what_is_held_waits_for_accept)
 	cr_assert_eq(epochs.formers_count, 1);
 	cr_expect_eq(epochs.formers[0].epoch, 2);
 	cr_expect_eq(settled(&epochs, 1, START, 60), 0);
-	cr_expect_eq(settled(&epochs, 2, 1, 60), START + 1 + 60 * SECOND);
+	cr_expect_eq(settled(&epochs, 2, 1, 60), START + 1000 + 60 * SECOND);
 	cr_expect(epochs.is_open);
 }
 

@@ -72,12 +72,19 @@ static bool logout_ends(const struct ur_statement *logout,
 	return claim->event_us < logout->event_us;
 }
 
+/* Lives end with a millisecond. */
+static uint64_t whole_ms(uint64_t time_us)
+{
+	return time_us / 1000 * 1000;
+}
+
 static void judge_map(struct stance *claim, const struct said *said)
 {
 	const struct ur_statement *map = &said->statement;
-	uint64_t deadline_us = map->lifetime_s == UIDRECV_LIFETIME_NEVER
-				   ? UR_TIME_NEVER
-				   : map->as_of_us + map->lifetime_s * SECOND;
+	uint64_t deadline_us =
+	    map->lifetime_s == UIDRECV_LIFETIME_NEVER
+		? UR_TIME_NEVER
+		: whole_ms(map->as_of_us + map->lifetime_s * SECOND);
 	bool lives = claim->has_claim && said->now_us < claim->deadline_us;
 	bool keeps_token = false;
 
@@ -121,7 +128,8 @@ static int judge(struct stance *claim, const struct said *said)
 			return UIDRECV_REJECT_NOT_FOUND;
 		if (it->lifetime_s)
 			claim->lifetime_s = it->lifetime_s;
-		deadline_us = it->as_of_us + claim->lifetime_s * SECOND;
+		deadline_us =
+		    whole_ms(it->as_of_us + claim->lifetime_s * SECOND);
 		if (claim->lifetime_s == UIDRECV_LIFETIME_NEVER)
 			deadline_us = UR_TIME_NEVER;
 		if (deadline_us > claim->deadline_us)
