@@ -356,7 +356,7 @@ static void edit(const char *dbi_name, const char *key_text, size_t offset,
 		 const void *bytes, size_t size)
 {
 	char inner[96];
-	uint8_t copy[512];
+	uint8_t name[256], copy[1024];
 	MDB_env *env;
 	MDB_txn *txn;
 	MDB_dbi dbi;
@@ -368,16 +368,17 @@ static void edit(const char *dbi_name, const char *key_text, size_t offset,
 	cr_assert_eq(mdb_env_open(env, inner, 0, 0600), 0);
 	cr_assert_eq(mdb_txn_begin(env, NULL, 0, &txn), 0);
 	cr_assert_eq(mdb_dbi_open(txn, dbi_name, MDB_CREATE, &dbi), 0);
-	memcpy(copy, key_text, key.mv_size);
-	key.mv_data = copy;
+	memcpy(name, key_text, key.mv_size);
+	key.mv_data = name;
 	if (mdb_get(txn, dbi, &key, &value) != 0) {
 		value.mv_size = size;
-		value.mv_data = copy + 256;
+		value.mv_data = copy;
 	} else {
-		memcpy(copy + 256, value.mv_data, value.mv_size);
-		value.mv_data = copy + 256;
+		cr_assert_leq(value.mv_size, sizeof(copy));
+		memcpy(copy, value.mv_data, value.mv_size);
+		value.mv_data = copy;
 	}
-	memcpy(copy + 256 + offset, bytes, size);
+	memcpy(copy + offset, bytes, size);
 	cr_assert_eq(mdb_put(txn, dbi, &key, &value, 0), 0);
 	cr_assert_eq(mdb_txn_commit(txn), 0);
 	mdb_env_close(env);
