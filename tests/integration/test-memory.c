@@ -8,17 +8,10 @@
 #include <string.h>
 
 #include "live.h"
+#include "sanitized.h"
 
 /* Sanitizers have an allocator of their own, as has any libc but glibc. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define HAS_ALLOCATOR 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define HAS_ALLOCATOR 1
-#endif
-#endif
-
-#if defined(__GLIBC__) && !defined(HAS_ALLOCATOR)
+#if defined(__GLIBC__) && !defined(IS_SANITIZED)
 
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);

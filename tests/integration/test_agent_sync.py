@@ -3,6 +3,7 @@ alone, against a sink without sockets and with connections that are cut at any
 byte; and the program, against a sink behind TLS. The sink notes whatever is
 against the page (fake_sink.py); each test looks that it has noted nothing.
 """
+# Needs nothing that is built.
 import json
 import random
 import re

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../sanitized.h"
 #include "live.h"
 #include "luck.h"
 #include "wire.h"
@@ -323,7 +324,7 @@ static void end_scene(struct scene *scene, uint64_t sessions)
 	       "acknowledged\n",
 	       scene->before, scene->most - scene->before,
 	       (unsigned long)scene->flood.acked);
-#ifndef __SANITIZE_ADDRESS__
+#ifndef IS_SANITIZED
 	cr_expect_leq(scene->most, scene->before + (4u << 10));
 #endif
 	/* It is heard, too. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../sanitized.h"
 #include "rights.h"
 
 static struct uidrecv_rights *rights;
@@ -511,15 +512,7 @@ Test(rights, a_copy_is_equal_and_stands_alone)
  * Sanitizers have their own malloc(), and the others of the library go through
  * these alone.
  */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define HAS_OWN_MALLOC 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define HAS_OWN_MALLOC 1
-#endif
-#endif
-
-#ifndef HAS_OWN_MALLOC
+#ifndef IS_SANITIZED
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *old, size_t size);
