@@ -91,16 +91,11 @@ static void end_collecting(struct ur_store *store)
 	}
 }
 
-bool ur_store_is_sweeping(const struct ur_store *store)
-{
-	return store->sweeps > 0;
-}
-
 size_t ur_store_get_due(const struct ur_store *store)
 {
-	if (store->debt > SLICE_ROWS)
+	if (store->debt >= SLICE_ROWS)
 		return store->debt < DUE_MAX ? store->debt : DUE_MAX;
-	return store->sweeps > 0 || store->debt == SLICE_ROWS ? SLICE_ROWS : 0;
+	return store->sweeps > 0 ? SLICE_ROWS : 0;
 }
 
 int ur_store_collect(struct ur_store *store, size_t max_rows, uint64_t now_us,

@@ -237,12 +237,10 @@ int ur_store_scan(struct ur_store *store, uint64_t now_us,
 int ur_store_collect(struct ur_store *store, size_t max_rows, uint64_t now_us,
 		     uint64_t wall_us);
 
-/* Is there something that a snapshot dropped and that is not yet collected? */
-bool ur_store_is_sweeping(const struct ur_store *store);
-
 /*
- * How many addresses ur_store_collect() should look at now, so that what is
- * dead does not pile up; 0: there is no hurry.
+ * How many addresses ur_store_collect() should look at now, because a snapshot
+ * dropped something or so that what is dead does not pile up; 0: there is no
+ * hurry.
  */
 size_t ur_store_get_due(const struct ur_store *store);
 

@@ -244,7 +244,7 @@ Test(store_epochs, everything_outlives_a_restart)
 	cr_expect_eq(ur_store_accept_drops(box.store, 1, START, START), 1);
 	expect_change(UR_CHANGE_DROPPED, 1, 2);
 	expect_no_change();
-	cr_expect(ur_store_is_sweeping(box.store));
+	cr_expect_gt(ur_store_get_due(box.store), 0);
 	reopen();
 	cr_expect_eq(row_of(1)->claims, 1);
 	cr_expect_eq(box_count(&box, 20), 1);
@@ -276,7 +276,7 @@ Test(store_epochs, a_round_that_is_given_up_changes_nothing)
 	cr_assert_eq(ur_store_want_snapshot(box.store, 1, 1), 0);
 	ur_store_abort(box.store);
 	expect_no_change();
-	cr_expect_not(ur_store_is_sweeping(box.store));
+	cr_expect_eq(ur_store_get_due(box.store), 0);
 	cr_expect_eq(row_of(1)->epochs.current, 2);
 	cr_expect_eq(row_of(1)->epochs.floor, 1);
 	cr_expect_eq(row_of(1)->epochs.refreshed_us, 0);
@@ -353,7 +353,7 @@ Test(store_epochs, an_end_that_drops_nothing_is_no_change)
 	forget_changes();
 	cr_expect_eq(end_snapshot(1, 50, 1), UR_ENDING_DROPPED);
 	expect_no_change();
-	cr_expect_not(ur_store_is_sweeping(box.store));
+	cr_expect_eq(ur_store_get_due(box.store), 0);
 }
 
 Test(store_epochs, an_end_holds_below_the_share)
@@ -629,7 +629,7 @@ Test(store_epochs, collecting_lists_who_answers_instead)
 	begin_snapshot(1);
 	cr_expect_eq(end_snapshot(1, 0, 2), UR_ENDING_DROPPED);
 	forget_changes();
-	cr_expect(ur_store_is_sweeping(box.store));
+	cr_expect_gt(ur_store_get_due(box.store), 0);
 	cr_expect_eq(collect(100, 2), 4);
 	expect_change(UR_CHANGE_ANSWER, 2, 0);
 	expect_change(UR_CHANGE_ANSWER, 3, 0);
@@ -637,7 +637,7 @@ Test(store_epochs, collecting_lists_who_answers_instead)
 	expect_change(UR_CHANGE_ANSWER, 0, 0);
 	expect_change(UR_CHANGE_ANSWER, 0, 0);
 	expect_no_change();
-	cr_expect_not(ur_store_is_sweeping(box.store));
+	cr_expect_eq(ur_store_get_due(box.store), 0);
 	cr_expect_eq(box_count(&box, 2), 3);
 }
 
@@ -684,19 +684,19 @@ Test(store_epochs, sweeping_takes_one_whole_way)
 	cr_expect_eq(end_snapshot(1, 0, 2), UR_ENDING_DROPPED);
 	/* The rest of this way, and all of the next one. */
 	cr_expect_eq(collect(100, 2), 6);
-	cr_expect(ur_store_is_sweeping(box.store));
+	cr_expect_gt(ur_store_get_due(box.store), 0);
 	cr_expect_eq(collect(2, 2), 2);
-	cr_expect(ur_store_is_sweeping(box.store));
+	cr_expect_gt(ur_store_get_due(box.store), 0);
 	cr_expect_eq(collect(100, 2), 2);
-	cr_expect_not(ur_store_is_sweeping(box.store));
+	cr_expect_eq(ur_store_get_due(box.store), 0);
 	/* From the beginning one is enough; of an empty store, too. */
 	map(1, 1, 1, 3, 3600);
 	begin_snapshot(1);
 	cr_expect_eq(end_snapshot(1, 0, 3), UR_ENDING_DROPPED);
-	cr_expect(ur_store_is_sweeping(box.store));
+	cr_expect_gt(ur_store_get_due(box.store), 0);
 	map(1, 1, 1, 3, 3600);
 	cr_expect_eq(collect(100, 3), 0);
-	cr_expect_not(ur_store_is_sweeping(box.store));
+	cr_expect_eq(ur_store_get_due(box.store), 0);
 }
 
 Test(store_epochs, what_is_dropped_leaves_room_in_the_quota)
