@@ -68,9 +68,10 @@ struct ur_ready {
 };
 
 /*
- * UPDATE, SNAPSHOT BEGIN, SNAPSHOT END or REFRESH ALL: a message of a source
- * that has a serial. What one of them does not have is 0 or NULL in it. The
- * records are read with ur_records_next() from body.
+ * UPDATE, SNAPSHOT BEGIN, SNAPSHOT END, REFRESH ALL or TS CONFIG: a message of
+ * a source that has a serial. What one of them does not have is 0 or NULL in
+ * it. The records of UPDATE are read with ur_records_next() from body, TS
+ * CONFIG with ur_ts_config_decode(); that has records_count 1.
  */
 struct ur_update {
 	uint64_t as_of_us;
@@ -128,6 +129,10 @@ struct ur_message {
 int ur_message_decode(const struct ur_frame *frame,
 		      struct ur_message *ret_message, uint16_t *ret_bye);
 
+/* Reads the body of a TS CONFIG that ur_message_decode() found good. */
+void ur_ts_config_decode(const uint8_t *body, size_t body_size,
+			 struct uidrecv_system *ret_system);
+
 /* Walks the records of an update. */
 struct ur_records {
 	struct ur_reading reading;
@@ -174,6 +179,8 @@ void ur_snapshot_end_encode(struct ur_buf *buf, uint64_t serial,
 			    uint64_t count);
 void ur_refresh_all_encode(struct ur_buf *buf, uint64_t serial,
 			   uint64_t as_of_us, uint64_t count);
+void ur_ts_config_encode(struct ur_buf *buf, uint64_t serial,
+			 const struct uidrecv_system *system);
 
 /*
  * REJECT, with the texts of the codes; cut into frames of body_max bytes, none

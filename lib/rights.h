@@ -31,6 +31,7 @@ struct ur_right {
 	uint32_t allow;
 	uint64_t mappings_max;
 	uint32_t keep_percent; /* 0: snapshots drop any share */
+	char *dial;	       /* "HOST:PORT", or NULL */
 	size_t line;	       /* of the text that it is from; 0: none */
 };
 

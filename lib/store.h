@@ -20,6 +20,7 @@
 
 #include "epoch.h"
 #include "refusal.h"
+#include "system.h"
 
 struct ur_store;
 
@@ -47,6 +48,11 @@ struct ur_agent_row {
 	 * are counted until they are collected.
 	 */
 	uint64_t claims;
+	/*
+	 * Blocks that one user still had when another got them, since the
+	 * store was opened.
+	 */
+	uint64_t blocks_taken;
 	struct ur_epochs epochs;
 };
 
@@ -103,6 +109,32 @@ int ur_store_put_agent(struct ur_store *store, const struct ur_agent_row *row);
 int ur_store_apply(struct ur_store *store, uint32_t agent,
 		   uint64_t mappings_max, const struct ur_statement *statement,
 		   uint64_t now_us);
+
+/*
+ * Multi-user systems, in a round. Gives an agent one, in the place of its
+ * former; the agent's blocks end if the new one cuts them otherwise. The same
+ * again changes nothing. Then no claim answers for its addresses any more: each
+ * has the system in its answer. What changes is listed: first blocks that end,
+ * then addresses.
+ *
+ * 0, a positive enum uidrecv_reject (PORTS_INVALID, ADDRESS_TAKEN), or a
+ * negative error of the round.
+ */
+int ur_store_put_system(struct ur_store *store, uint32_t agent,
+			const struct uidrecv_system *system, uint64_t now_us);
+
+/* The system of an agent, as the round has it; NULL: none. */
+const struct uidrecv_system *ur_store_get_system(const struct ur_store *store,
+						 uint32_t agent);
+
+/*
+ * The key under which a statement about a block is applied. 0, or
+ * UIDRECV_REJECT_NOT_MULTI_USER or _PORTS_INVALID.
+ */
+int ur_store_find_block(const struct ur_store *store, uint32_t agent,
+			struct uidrecv_address address,
+			struct uidrecv_ports ports,
+			struct uidrecv_address *ret_key);
 
 /* What became of the end of a snapshot. */
 enum ur_ending {
@@ -199,6 +231,12 @@ struct ur_change {
 	uint8_t source;
 	uint8_t user_size;
 	const char *user;
+	/*
+	 * The system that the address belongs to, and its agent is agent;
+	 * block_size 0: it is not multi-user.
+	 */
+	struct uidrecv_ports ports;
+	uint32_t block_size;
 };
 
 /*
@@ -245,8 +283,20 @@ int ur_store_collect(struct ur_store *store, size_t max_rows, uint64_t now_us,
 size_t ur_store_get_due(const struct ur_store *store);
 
 /*
+ * Ends the systems that keep() refuses, with their blocks, after a change of
+ * the list of agents, and wants a snapshot of their agents (GAP); in rounds of
+ * its own. The changes are listed.
+ */
+int ur_store_restrict_systems(struct ur_store *store, uint64_t now_us,
+			      uint64_t wall_us,
+			      bool (*keep)(void *user, uint32_t agent,
+					   const struct uidrecv_system *system),
+			      void *user);
+
+/*
  * Drops the claims that keep() refuses, after a change of the list of agents;
- * in rounds of its own. The changes are listed.
+ * in rounds of its own. The changes are listed. The address may be the key of a
+ * block.
  */
 int ur_store_restrict(struct ur_store *store, uint64_t now_us, uint64_t wall_us,
 		      bool (*keep)(void *user, uint32_t agent,

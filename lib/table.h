@@ -23,7 +23,19 @@ struct ur_table_options {
 	uint64_t entries_hint; /* how many addresses to have room for */
 };
 
-/* What is published for one address. user_size 0: nobody. */
+/* How readers find the block of a port of a multi-user address. */
+struct ur_table_system {
+	uint32_t agent;	     /* whose blocks they are: see ur_block_key() */
+	uint32_t block_size; /* 0: the address is not multi-user */
+	struct uidrecv_ports ports; /* the range */
+};
+
+/*
+ * What is published for one address, or for one block (ur_block_key()).
+ * user_size 0: nobody, or, with a system, that the address is multi-user; then
+ * agent counts, and nothing else: it is so until it is put otherwise, whatever
+ * is dropped or refreshed.
+ */
 struct ur_table_answer {
 	struct uidrecv_address address;
 	uint64_t deadline_us; /* store time; UINT64_MAX: never */
@@ -33,6 +45,7 @@ struct ur_table_answer {
 	uint8_t source;
 	uint8_t user_size;
 	const char *user;
+	struct ur_table_system system;
 };
 
 /*

@@ -5,6 +5,10 @@
  * connection. examples/agent.c shows an agent that keeps what it says, says it
  * again when it has to, and keeps it alive.
  *
+ * A Terminal Server agent listens instead, and receivers connect to it: a
+ * struct uidrecv_agent_listener takes the connections, and hands each to the
+ * struct uidrecv_agent that was made for that receiver.
+ *
  * Threads: one thread at a time per agent; different agents are independent.
  * After fork() only the parent may use it; a child may free its copy.
  */
@@ -18,6 +22,101 @@ extern "C" {
 #endif
 
 struct uidrecv_agent;
+struct uidrecv_agent_listener;
+
+/** Options of a listener. Zero is the default. Strings are copied. */
+struct uidrecv_agent_listener_options {
+	size_t size; /* sizeof(struct uidrecv_agent_listener_options) */
+
+	/* "ADDRESS:PORT", "[IPV6]:PORT" or "*:PORT"; port 0: any. */
+	const char *address;
+	const char *cert_path; /* PEM: the agent's certificate and chain */
+	const char *key_path;  /* PEM: its key */
+	const char *ca_path;   /* PEM: the authorities that sign receivers */
+	const char *crl_path;  /* NULL: revocation is not checked */
+
+	uidrecv_log_fn log; /* NULL: silent */
+	void *log_user;
+
+	uint32_t handshakes_max; /* connections before READY; 0: 64 */
+	uint32_t connect_ms;	 /* until READY; 0: 10,000 */
+};
+#define UIDRECV_AGENT_LISTENER_OPTIONS_INIT                                    \
+	{                                                                      \
+		.size = sizeof(struct uidrecv_agent_listener_options)          \
+	}
+
+/**
+ * Listens for receivers. Who connects must have a name that is the
+ * receiver_name of an agent made with this listener; others are refused. Of
+ * more than handshakes_max the oldest gives way.
+ *
+ * @param ret_listener  Written only on success; free with
+ *                      uidrecv_agent_listener_free().
+ * @param options       address, cert_path, key_path and ca_path must be given.
+ * @param error         Room for a message that says what, where and what to
+ *                      do, or NULL; written only on failure.
+ * @param error_size    The room in bytes.
+ *
+ * @return 0, -EINVAL, -ENOMEM, UIDRECV_E_ABI, UIDRECV_E_CREDENTIALS, or an
+ *         errno of socket(), bind() or listen().
+ *
+ * @since 0.1
+ */
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_listener_new(
+    struct uidrecv_agent_listener **ret_listener,
+    const struct uidrecv_agent_listener_options *options, char *error,
+    size_t error_size);
+
+/**
+ * Closes the listener. Its agents must have been freed.
+ *
+ * @param listener  NULL: nothing happens.
+ *
+ * @since 0.1
+ */
+UIDRECV_API void uidrecv_agent_listener_free(
+    struct uidrecv_agent_listener *listener);
+
+/**
+ * Tells on which port it listens.
+ *
+ * @param listener  Not NULL.
+ *
+ * @return The port, host byte order; 0 for NULL.
+ *
+ * @since 0.1
+ */
+UIDRECV_API uint16_t
+uidrecv_agent_listener_get_port(const struct uidrecv_agent_listener *listener);
+
+/**
+ * The file descriptor to poll for reading, of the listener and of all its
+ * agents: call uidrecv_agent_listener_dispatch() when it is readable, and after
+ * queuing. It belongs to the listener.
+ *
+ * @param listener  Not NULL.
+ *
+ * @return The descriptor, or -EINVAL.
+ *
+ * @since 0.1
+ */
+UIDRECV_API int uidrecv_agent_listener_get_fd(
+    const struct uidrecv_agent_listener *listener);
+
+/**
+ * Does what is to be done now for the listener and all its agents. Never
+ * waits. Then take the events of each agent.
+ *
+ * @param listener  Not NULL.
+ *
+ * @return 0; -ESHUTDOWN when all its agents, one at least, have finished
+ *         (uidrecv_agent_finish()); UIDRECV_E_FORKED; -EINVAL.
+ *
+ * @since 0.1
+ */
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_listener_dispatch(
+    struct uidrecv_agent_listener *listener);
 
 /**
  * Options of an agent. Zero is the default in every field. Strings are copied.
@@ -27,7 +126,7 @@ struct uidrecv_agent_options {
 
 	/*
 	 * The receiver: "HOST:PORT" or "[IPV6]:PORT". A host name is resolved
-	 * with getaddrinfo(), which may block, at each attempt.
+	 * without blocking (hosts file and DNS), at each attempt.
 	 */
 	const char *receiver;
 	/*
@@ -50,6 +149,14 @@ struct uidrecv_agent_options {
 	uint32_t hold_max_s;	  /* 0: 300 */
 	uint32_t connect_ms;	  /* until READY; 0: 10,000 */
 	bool retry_refused; /* go on, once a minute, after a final refusal */
+	/*
+	 * The agent waits for the receiver to connect to this listener, which
+	 * must live longer. receiver and the paths must be NULL then, and
+	 * receiver_name must be given, a DNS name or a URI, of which the
+	 * listener has no other agent. connect_ms and retry_refused do not
+	 * count: a receiver may always connect again.
+	 */
+	struct uidrecv_agent_listener *listener;
 };
 #define UIDRECV_AGENT_OPTIONS_INIT                                             \
 	{                                                                      \
@@ -60,13 +167,14 @@ struct uidrecv_agent_options {
  * Makes an agent; it begins to connect with the first dispatch.
  *
  * @param ret_agent   Written only on success; free with uidrecv_agent_free().
- * @param options     receiver, cert_path, key_path and ca_path must be given.
+ * @param options     receiver, cert_path, key_path and ca_path must be given,
+ *                    or listener and receiver_name.
  * @param error       Room for a message that says what, where and what to do,
  *                    or NULL; written only on failure.
  * @param error_size  The room in bytes.
  *
- * @return 0, -EINVAL, -ENOMEM, UIDRECV_E_ABI, UIDRECV_E_CREDENTIALS, or
- *         another errno.
+ * @return 0, -EINVAL, -ENOMEM, UIDRECV_E_ABI, UIDRECV_E_CREDENTIALS, -EEXIST
+ *         if the listener has an agent of that receiver_name, or another errno.
  *
  * @since 0.1
  */
@@ -107,7 +215,9 @@ UIDRECV_API uint64_t uidrecv_agent_now_us(const struct uidrecv_agent *agent);
  *                    success. NULL: not wanted.
  *
  * @return 0, or
- *         -EINVAL          op, lifetime or user_size is wrong;
+ *         -EINVAL          op, lifetime, user_size or ports is wrong;
+ *         -EOPNOTSUPP      it has ports, and the receiver of the last
+ *                          connection does not take port blocks;
  *         UIDRECV_E_FULL   queue_max_bytes are waiting: dispatch until an ACK
  *                          makes room, or say all anew in a snapshot that
  *                          discards;
@@ -118,6 +228,31 @@ UIDRECV_API uint64_t uidrecv_agent_now_us(const struct uidrecv_agent *agent);
  */
 UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_queue(
     struct uidrecv_agent *agent, const struct uidrecv_record *record,
+    uint64_t *ret_ticket);
+
+/**
+ * Makes the host that the agent speaks for multi-user: its addresses answer by
+ * blocks of source ports alone, from the acknowledgement on and until it is
+ * changed here. To be called before the first record with ports. The library
+ * sends it again before each snapshot. If the range, the size of a block or
+ * what is reserved differ from what the receiver has, it ends all blocks.
+ *
+ * @param agent       Not NULL.
+ * @param system      Copied.
+ * @param ret_ticket  As of uidrecv_agent_queue(): the receiver may refuse it
+ *                    as it may refuse a record. NULL: not wanted.
+ *
+ * @return 0, or
+ *         -EINVAL          a number in it is out of its range, or the agent is
+ *                          finishing;
+ *         -EOPNOTSUPP      the receiver of the last connection does not take
+ *                          port blocks;
+ *         UIDRECV_E_REFUSED, UIDRECV_E_FORKED, -ENOMEM.
+ *
+ * @since 0.1
+ */
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_set_system(
+    struct uidrecv_agent *agent, const struct uidrecv_system *system,
     uint64_t *ret_ticket);
 
 /**
@@ -210,8 +345,10 @@ UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_refresh_all(
 UIDRECV_API int uidrecv_agent_get_fd(const struct uidrecv_agent *agent);
 
 /**
- * Does what is to be done now: connects, reads, writes, tries again. Blocks
- * only to resolve a host name.
+ * Does what is to be done now: connects, reads, writes, tries again. Never
+ * waits. Of an agent that has a listener it does what
+ * uidrecv_agent_listener_dispatch() does, and returns what that would if there
+ * were this agent alone.
  *
  * @param agent  Not NULL.
  *

@@ -39,7 +39,11 @@ struct uidrecv_query {
 	bool has_port;
 };
 
-/** The kind of an answer. */
+/**
+ * The kind of an answer. A multi-user system is a host whose users share its
+ * addresses and have blocks of source ports there; only a port tells who it
+ * is. ICMP and fragments behind the first have none.
+ */
 enum uidrecv_answer {
 	UIDRECV_ANSWER_USER = 1,	 /* user says who it is */
 	UIDRECV_ANSWER_UNKNOWN_PORT = 2, /* multi-user, nobody's port */
@@ -50,17 +54,23 @@ enum uidrecv_answer {
 struct uidrecv_mapping {
 	struct uidrecv_address address;
 	/*
-	 * Changes with every change of who the user is, and never repeats,
-	 * also across restarts of the receiver: a verdict cached with it is
-	 * valid while the number is the same and the mapping lives.
+	 * Changes with every change of who the user is, and never comes back
+	 * for another one, also across restarts of the receiver: a verdict
+	 * cached with it is valid while a lookup gives the same number.
 	 */
 	uint64_t change;
 	/* How long it lives on, in milliseconds; UINT64_MAX: for ever. */
 	uint64_t expires_in_ms;
-	uint8_t answer;	    /* enum uidrecv_answer */
-	uint8_t source;	    /* enum uidrecv_source */
-	uint8_t user_size;  /* bytes in user, without the zero */
+	uint8_t answer; /* enum uidrecv_answer */
+	uint8_t source; /* enum uidrecv_source; of USER */
+	uint8_t
+	    user_size; /* bytes in user, without the zero; of USER, else 0 */
 	uint8_t agent_size; /* bytes in agent, without the zero */
+	/*
+	 * The block of source ports that the user has on a multi-user system;
+	 * count 0: the answer is not about a block.
+	 */
+	struct uidrecv_ports ports;
 	char user[UIDRECV_NAME_MAX + 1];
 	char agent[UIDRECV_NAME_MAX + 1];
 };
@@ -171,7 +181,9 @@ struct uidrecv_cursor {
 };
 
 /**
- * Gets the next living mapping of the table, in no order.
+ * Gets the next living mapping of the table, in no order. Each address of a
+ * multi-user system comes once as UIDRECV_ANSWER_NO_PORT, and then with each
+ * block that a user has.
  *
  * Mappings that change meanwhile may be seen in their old or new form;
  * mappings that do not change are seen exactly once.
@@ -202,7 +214,7 @@ struct uidrecv_reader_status {
 	uint64_t change;
 	/* How long ago the receiver last showed that it lives. */
 	uint64_t heartbeat_age_ms;
-	/* Addresses with an entry, living or not. */
+	/* Addresses and port blocks with an entry, living or not. */
 	uint64_t entries;
 	/* Times that this reader moved to a newer table. */
 	uint64_t moves;

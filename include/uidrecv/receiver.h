@@ -169,6 +169,52 @@ UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_receiver_set_agents(
     struct uidrecv_receiver *receiver, const struct uidrecv_rights *rights);
 
 /**
+ * Connects to an agent that listens, such as a Terminal Server agent on port
+ * 5009, and again whenever the connection ends or fails, after a random time
+ * below one that doubles from 0.5 to 60 seconds; once a minute if the agent's
+ * certificate is refused. What struct uidrecv_agent_rights has as dial is
+ * connected to without this call. The receiver's certificate needs the extended
+ * key usage clientAuth for it. Addresses are only ever those of host.
+ *
+ * @param receiver  Not NULL.
+ * @param name      The name of an agent on the list, which must be in the
+ *                  certificate that it shows. While a later list lacks it, or
+ *                  has a dial for it, this call is without effect.
+ * @param host      A host name, which is resolved without blocking at each
+ *                  attempt (hosts file and DNS; IPv4 and IPv6 addresses are
+ *                  tried in turn), or an address.
+ * @param port      1 to 65535, host byte order.
+ *
+ * @return 0, or
+ *         -EINVAL                  an argument is wrong;
+ *         UIDRECV_E_UNKNOWN_AGENT  the name is not on the list;
+ *         -EEXIST                  the agent is connected to already, by this
+ *                                  call or by the list;
+ *         UIDRECV_E_CREDENTIALS    the receiver has no certificate;
+ *         UIDRECV_E_FORKED, -ENOMEM.
+ *
+ * @since 0.1
+ */
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_receiver_add_agent(
+    struct uidrecv_receiver *receiver, const char *name, const char *host,
+    uint16_t port);
+
+/**
+ * Ends what uidrecv_receiver_add_agent() began: the connection is closed with
+ * a goodbye, and not made again. What the agent said stays as it is.
+ *
+ * @param receiver  Not NULL.
+ * @param name      As given there.
+ *
+ * @return 0, -EINVAL, UIDRECV_E_FORKED, or UIDRECV_E_UNKNOWN_AGENT if that call
+ *         was not made for it.
+ *
+ * @since 0.1
+ */
+UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_receiver_remove_agent(
+    struct uidrecv_receiver *receiver, const char *name);
+
+/**
  * Reads the certificate, key, authority and revocation files again. Sessions
  * go on, but for those whose certificate the new files do not accept.
  *
@@ -365,6 +411,16 @@ struct uidrecv_agent_stats {
 	uint64_t held_claims;
 	bool is_in_snapshot;  /* that has begun and not ended, be it away */
 	uint16_t resync_code; /* a snapshot is wanted: enum uidrecv_resync */
+	bool is_multi_user;   /* it speaks for a multi-user system */
+	bool is_dialled;      /* the receiver connects to it */
+	/* Blocks that a user still had when another one got them, since start.
+	 */
+	uint64_t blocks_taken;
+	uint64_t dial_attempts; /* connections tried */
+	uint64_t dial_retry_ms; /* until the next attempt, if waiting */
+	char dial[UIDRECV_NAME_MAX + 1]; /* "HOST:PORT", escaped */
+	char dial_error[256]; /* why the last attempt or session ended; escaped
+			       */
 };
 
 /**

@@ -35,7 +35,32 @@ struct uidrecv_record {
 	uint8_t user_size;	/* bytes in user; 0: none */
 	bool has_event_time;
 	bool has_token;
+	/*
+	 * The block of source ports on a multi-user system; count 0: the
+	 * record is about the whole address.
+	 */
+	struct uidrecv_ports ports;
 	char user[UIDRECV_NAME_MAX + 1]; /* UTF-8 */
+};
+
+/** The most of each that a struct uidrecv_system has. */
+#define UIDRECV_ALIASES_MAX 16
+#define UIDRECV_RESERVED_MAX 32
+
+/**
+ * A multi-user system: a host whose users share its addresses, and get blocks
+ * of source ports (doc/protocol.md section 8).
+ */
+struct uidrecv_system {
+	struct uidrecv_address address;
+	struct uidrecv_address aliases[UIDRECV_ALIASES_MAX]; /* its others */
+	/* The range that is given out; count at least block_size. */
+	struct uidrecv_ports ports;
+	/* Within it, what no user gets. */
+	struct uidrecv_ports reserved[UIDRECV_RESERVED_MAX];
+	uint32_t block_size; /* ports in a block, at least 1 */
+	uint32_t aliases_count;
+	uint32_t reserved_count;
 };
 
 /**
@@ -66,7 +91,11 @@ struct uidrecv_record {
 	  "the agent has no such mapping to refresh")                          \
 	X(PORTS_INVALID, 13, "PORTS-INVALID", "the port block is invalid")     \
 	X(MULTI_USER_NOT_ALLOWED, 14, "MULTI-USER-NOT-ALLOWED",                \
-	  "the agent may not speak for multi-user systems")
+	  "the agent may not speak for multi-user systems")                    \
+	X(NOT_MULTI_USER, 15, "NOT-MULTI-USER",                                \
+	  "the address is none of this agent's multi-user system")             \
+	X(ADDRESS_TAKEN, 16, "ADDRESS-TAKEN",                                  \
+	  "the address belongs to another agent's multi-user system")
 
 enum uidrecv_reject {
 #define UIDRECV_REJECT_ENUM(name, number, wire, text)                          \

@@ -75,6 +75,12 @@ struct uidrecv_agent_rights {
 	 * to 100; 0: 50. UIDRECV_ALLOW_DROPS takes this guard away.
 	 */
 	uint32_t keep_percent;
+	/*
+	 * Where the receiver connects to this agent, which listens: a Terminal
+	 * Server agent. "HOST:PORT" or "[IPV6]:PORT"; NULL: the agent
+	 * connects to the receiver.
+	 */
+	const char *dial;
 };
 
 /**
@@ -112,7 +118,8 @@ UIDRECV_API void uidrecv_rights_free(struct uidrecv_rights *rights);
  *                   than 255 bytes, not UTF-8 or has a control character, a
  *                   backslash or an @; lifetime_s is more than lifetime_max_s,
  *                   or one of them UIDRECV_LIFETIME_NEVER; keep_percent is
- *                   more than 100; allow has unknown bits;
+ *                   more than 100; allow has unknown bits; dial is not
+ *                   HOST:PORT;
  *         -EEXIST   the name is on the list already;
  *         -ENOMEM   no memory;
  *         UIDRECV_E_ABI  the struct is of a newer version and sets a field
@@ -131,7 +138,8 @@ UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_rights_add(
  * `2001:db8::/32`); `0.0.0.0/0` is all of IPv4 and `::/0` all of IPv6. The
  * keys are `priority=`, `lifetime_s=`, `lifetime_max_s=`, `mappings_max=`,
  * `keep_percent=` (numbers), `domains=` and `allow=` (lists with commas; of
- * `loopback`, `link-local`, `never`, `multi-user`, `drops`), each at most once.
+ * `loopback`, `link-local`, `never`, `multi-user`, `drops`), and `dial=`
+ * (`HOST:PORT`, or `[IPV6]:PORT`), each at most once.
  * A word that begins with `#` begins a comment, to the end of the line. Lines
  * end with \n or \r\n and have at most 65,536 bytes. What is left out has the
  * default of struct uidrecv_agent_rights. An agent has one line, and none that

@@ -246,6 +246,12 @@ UIDRECV_API int uidrecv_address_parse(const char *text,
 UIDRECV_API char *uidrecv_address_format(struct uidrecv_address address,
 					 char text[UIDRECV_ADDRESS_TEXT_MAX]);
 
+/** Some ports in a row: start to start + count - 1, which is at most 65535. */
+struct uidrecv_ports {
+	uint16_t start; /* host byte order */
+	uint32_t count; /* 0: no ports; else 1 to 65,536 */
+};
+
 /** The longest text of a user, with the terminating zero. */
 #define UIDRECV_USER_TEXT_MAX (3 * UIDRECV_NAME_MAX + 1)
 
