@@ -29,8 +29,8 @@ static uint64_t random_below(uint64_t bound)
 static void set_retry(struct uidrecv_agent *agent, uint64_t delay_us)
 {
 	agent->is_waiting = true;
-	ur_loop_set_timer(&agent->loop, &agent->retry_timer,
-			  agent->loop.now_us + delay_us);
+	ur_loop_set_timer(agent->loop, &agent->retry_timer,
+			  agent->loop->now_us + delay_us);
 }
 
 /* Full jitter: agents that lost one receiver together come back apart. */
@@ -51,7 +51,7 @@ void ur_agent_on_retry(struct ur_timer *timer)
 
 	agent->is_waiting = false;
 	/* The next dispatch connects. */
-	ur_loop_wake(&agent->loop);
+	ur_loop_wake(agent->loop);
 }
 
 static struct uidrecv_agent *get_agent(const struct ur_conn *conn)
@@ -91,7 +91,7 @@ void ur_agent_push(struct uidrecv_agent *agent)
 		const struct ur_buf *frame = &outbox->unsent->frame;
 
 		ur_session_update(&conn->session, ur_buf_front(frame),
-				  frame->size, agent->loop.now_us);
+				  frame->size, agent->loop->now_us);
 		if (outbox->sent < outbox->unsent->serial)
 			outbox->sent = outbox->unsent->serial;
 		outbox->unsent = outbox->unsent->next;
@@ -297,7 +297,7 @@ void ur_agent_connect(struct uidrecv_agent *agent)
 {
 	const struct uidrecv_agent_options *given = &agent->options;
 	struct ur_conn_options options = {
-	    .loop = &agent->loop,
+	    .loop = agent->loop,
 	    .context = agent->tls,
 	    .ops = &ops,
 	    .owner = agent,
@@ -319,7 +319,7 @@ void ur_agent_connect(struct uidrecv_agent *agent)
 	int error = fd;
 
 	/* The resolver's time is not the connection's, nor the back-off's. */
-	agent->loop.now_us = ur_clock_boot_us();
+	agent->loop->now_us = ur_clock_boot_us();
 	agent->attempts++;
 	if (fd >= 0)
 		error = ur_conn_new(&agent->conn, fd, &agent->conns, &options);

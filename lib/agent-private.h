@@ -67,7 +67,8 @@ struct uidrecv_agent {
 	pid_t pid;
 
 	struct ur_log log;
-	struct ur_loop loop;
+	struct ur_loop *loop; /* its own, or its listener's */
+	struct ur_loop own_loop;
 	struct ur_tls_context *tls;
 	struct ur_conn *conns; /* one, and those that linger */
 	struct ur_conn *conn;  /* the one that counts, or NULL */
@@ -142,8 +143,14 @@ void ur_agent_on_resync(struct uidrecv_agent *agent, const struct ur_conn *conn,
 
 /* agent.c */
 
-/* May something be queued now? 0 or the error. */
-int ur_agent_may_queue(const struct uidrecv_agent *agent);
+/*
+ * May something be queued now, of which the receiver must take these
+ * UR_CAPABILITY_ bits? 0 or the error.
+ */
+int ur_agent_may_queue(const struct uidrecv_agent *agent,
+		       uint64_t capabilities);
+/* What an agent does in each turn of its loop; as uidrecv_agent_dispatch(). */
+int ur_agent_turn(struct uidrecv_agent *agent);
 /* Queues an event; without memory it is lost, and logged. */
 void ur_agent_tell(struct uidrecv_agent *agent,
 		   const struct uidrecv_agent_event *event);

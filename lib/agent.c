@@ -74,10 +74,10 @@ static int open_all(struct uidrecv_agent *agent, char *error, size_t error_size)
 	    .ca = agent->options.ca_path,
 	    .crl = agent->options.crl_path,
 	};
-	int ret = ur_loop_init(&agent->loop);
+	int ret = ur_loop_init(agent->loop);
 
 	if (!ret)
-		ret = ur_loop_reserve_timer(&agent->loop);
+		ret = ur_loop_reserve_timer(agent->loop);
 	if (!ret)
 		ret = ur_tls_context_new(&agent->tls, UR_TLS_CLIENT, &files,
 					 error, error_size);
@@ -89,7 +89,7 @@ static int open_all(struct uidrecv_agent *agent, char *error, size_t error_size)
 			      0) < 0)
 			return -errno;
 	/* The first dispatch connects. */
-	ur_loop_wake(&agent->loop);
+	ur_loop_wake(agent->loop);
 	return 0;
 }
 
@@ -107,9 +107,10 @@ int uidrecv_agent_new(struct uidrecv_agent **ret_agent,
 	agent = calloc(1, sizeof(*agent));
 	if (!agent)
 		return -ENOMEM;
-	agent->loop.epoll_fd = -1;
-	agent->loop.timer_fd = -1;
-	agent->loop.wake_fd = -1;
+	agent->loop = &agent->own_loop;
+	agent->own_loop.epoll_fd = -1;
+	agent->own_loop.timer_fd = -1;
+	agent->own_loop.wake_fd = -1;
 	agent->pid = getpid();
 	agent->events_last = &agent->events;
 	agent->backoff_us = 500000;
@@ -157,13 +158,13 @@ void uidrecv_agent_free(struct uidrecv_agent *agent)
 	if (!agent)
 		return;
 	if (agent->pid != getpid())
-		ur_loop_disown(&agent->loop);
+		ur_loop_disown(agent->loop);
 	agent->conn = NULL;
 	while (agent->conns)
 		ur_conn_free(agent->conns);
 	ur_outbox_done(&agent->outbox);
 	ur_tls_context_unref(agent->tls);
-	ur_loop_done(&agent->loop);
+	ur_loop_done(&agent->own_loop);
 	free_events(agent);
 	free(agent->host);
 	free(agent->receiver_name);
@@ -194,13 +195,15 @@ static bool record_is_sound(const struct uidrecv_record *record)
 	}
 }
 
-int ur_agent_may_queue(const struct uidrecv_agent *agent)
+int ur_agent_may_queue(const struct uidrecv_agent *agent, uint64_t capabilities)
 {
-	if (agent->is_finishing)
+	if (!agent || agent->is_finishing)
 		return -EINVAL;
 	if (agent->pid != getpid())
 		return UIDRECV_E_FORKED;
-	return agent->refused;
+	if (agent->refused)
+		return agent->refused;
+	return capabilities & ~agent->capabilities ? -EOPNOTSUPP : 0;
 }
 
 int uidrecv_agent_queue(struct uidrecv_agent *agent,
@@ -211,7 +214,7 @@ int uidrecv_agent_queue(struct uidrecv_agent *agent,
 
 	if (!agent || !record || !record_is_sound(record))
 		return -EINVAL;
-	error = ur_agent_may_queue(agent);
+	error = ur_agent_may_queue(agent, 0);
 	if (error)
 		return error;
 	if (agent->outbox.bytes >= agent->options.queue_max_bytes)
@@ -225,17 +228,11 @@ int uidrecv_agent_queue(struct uidrecv_agent *agent,
 
 int uidrecv_agent_get_fd(const struct uidrecv_agent *agent)
 {
-	return agent ? agent->loop.epoll_fd : -EINVAL;
+	return agent ? agent->loop->epoll_fd : -EINVAL;
 }
 
-int uidrecv_agent_dispatch(struct uidrecv_agent *agent)
+int ur_agent_turn(struct uidrecv_agent *agent)
 {
-	if (!agent)
-		return -EINVAL;
-	if (agent->pid != getpid())
-		return UIDRECV_E_FORKED;
-	ur_loop_poll(&agent->loop);
-	ur_loop_run_timers(&agent->loop);
 	if (agent->is_finishing && !agent->outbox.first) {
 		if (agent->conn)
 			ur_conn_bye(agent->conn, UIDRECV_BYE_SHUTDOWN, NULL);
@@ -245,8 +242,22 @@ int uidrecv_agent_dispatch(struct uidrecv_agent *agent)
 		ur_agent_connect(agent);
 	}
 	ur_agent_push(agent);
-	ur_loop_arm(&agent->loop);
 	return agent->refused;
+}
+
+int uidrecv_agent_dispatch(struct uidrecv_agent *agent)
+{
+	int ret;
+
+	if (!agent)
+		return -EINVAL;
+	if (agent->pid != getpid())
+		return UIDRECV_E_FORKED;
+	ur_loop_poll(agent->loop);
+	ur_loop_run_timers(agent->loop);
+	ret = ur_agent_turn(agent);
+	ur_loop_arm(agent->loop);
+	return ret;
 }
 
 void ur_agent_tell(struct uidrecv_agent *agent,
@@ -288,7 +299,7 @@ void uidrecv_agent_finish(struct uidrecv_agent *agent)
 	if (!agent)
 		return;
 	agent->is_finishing = true;
-	ur_loop_wake(&agent->loop);
+	ur_loop_wake(agent->loop);
 }
 
 int uidrecv_agent_get_counters(const struct uidrecv_agent *agent,

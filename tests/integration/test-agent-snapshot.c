@@ -34,7 +34,7 @@ static void end(void)
 static void hurry(void)
 {
 	if (agent->agent->is_waiting)
-		ur_loop_set_timer(&agent->agent->loop,
+		ur_loop_set_timer(agent->agent->loop,
 				  &agent->agent->retry_timer, 1);
 }
 
