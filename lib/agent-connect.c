@@ -59,22 +59,38 @@ static struct uidrecv_agent *get_agent(const struct ur_conn *conn)
 	return conn->options.owner;
 }
 
+/*
+ * Made as late as when TLS is up, for records may have been queued while the
+ * connection was made.
+ */
+static struct ur_session_options make_session(struct uidrecv_agent *agent)
+{
+	const struct uidrecv_agent_options *options = &agent->options;
+	struct ur_outbox *outbox = &agent->outbox;
+
+	ur_outbox_close(outbox);
+	return (struct ur_session_options){
+	    .role = UR_SOURCE,
+	    .hold_min_s = (uint16_t)options->hold_min_s,
+	    .hold_max_s = (uint16_t)options->hold_max_s,
+	    .frame_max = UR_FRAME_BODY_MAX,
+	    .clock_base_us = agent->clock_base_us,
+	    .software = agent->software,
+	    .session_id = agent->session_id,
+	    .capabilities = UR_CAPABILITY_SNAPSHOT,
+	    .acked = outbox->acked,
+	    .replay_first = outbox->acked + 1,
+	    .replay_last = outbox->serial,
+	};
+}
+
 static int on_authenticated(struct ur_conn *conn)
 {
 	struct uidrecv_agent *agent = get_agent(conn);
-	struct ur_outbox *outbox = &agent->outbox;
-	struct ur_session_options *session = &conn->options.session;
 
 	if (!ur_tls_has_name(conn->tls, agent->receiver_name))
 		return UIDRECV_E_IDENTITY;
-	/*
-	 * Set as late as this, for records may have been queued while the
-	 * connection was made.
-	 */
-	ur_outbox_close(outbox);
-	session->acked = outbox->acked;
-	session->replay_first = outbox->acked + 1;
-	session->replay_last = outbox->serial;
+	conn->options.session = make_session(agent);
 	return 0;
 }
 
@@ -213,7 +229,8 @@ static void on_ended(struct ur_conn *conn, int error)
 	struct uidrecv_agent *agent = get_agent(conn);
 	uint16_t received = conn->session.bye_received;
 	uint16_t code = received ? received : conn->session.bye_sent;
-	bool is_refusal = is_final(error, code);
+	/* Who is waited for may always come again. */
+	bool is_refusal = !agent->options.listener && is_final(error, code);
 	struct uidrecv_agent_event event = {
 	    .type = is_refusal ? UIDRECV_AGENT_REFUSED : UIDRECV_AGENT_LOST,
 	    .error = error,
@@ -231,6 +248,8 @@ static void on_ended(struct ur_conn *conn, int error)
 		return;
 	ur_log(&agent->log, UIDRECV_LOG_WARNING, "%s", event.text);
 	ur_agent_tell(agent, &event);
+	if (agent->options.listener)
+		return;
 	if (!is_refusal)
 		back_off(agent);
 	else if (agent->options.retry_refused)
@@ -250,6 +269,33 @@ static const struct ur_conn_ops ops = {
     .ended = on_ended,
     .gone = on_gone,
 };
+
+/*
+ * The receiver knows of a broken connection before we do: its newer one counts.
+ * What was said on the former is said again, for that takes no more answers.
+ */
+int ur_agent_take(struct uidrecv_agent *agent, struct ur_conn *conn)
+{
+	struct ur_conn *next;
+
+	if (agent->is_finishing && !agent->outbox.first)
+		return UIDRECV_E_CLOSED;
+	/* Who comes again and again leaves one that lingers, not many. */
+	for (struct ur_conn *old = agent->conns; old; old = next) {
+		next = old->next;
+		if (old != agent->conn)
+			ur_conn_free(old);
+	}
+	if (agent->conn)
+		ur_conn_bye(agent->conn, UIDRECV_BYE_REPLACED, NULL);
+	ur_conn_move(conn, &agent->conns);
+	conn->options.owner = agent;
+	conn->options.ops = &ops;
+	conn->options.session = make_session(agent);
+	agent->conn = conn;
+	agent->attempts++;
+	return 0;
+}
 
 /* A socket that is connecting, or -errno. Tries the addresses in turn. */
 static int begin_connect(const struct uidrecv_agent *agent)
@@ -295,25 +341,13 @@ static void tell_failed(struct uidrecv_agent *agent, int error)
 
 void ur_agent_connect(struct uidrecv_agent *agent)
 {
-	const struct uidrecv_agent_options *given = &agent->options;
 	struct ur_conn_options options = {
 	    .loop = agent->loop,
 	    .context = agent->tls,
 	    .ops = &ops,
 	    .owner = agent,
-	    .handshake_us = given->connect_ms * UINT64_C(1000),
+	    .handshake_us = agent->options.connect_ms * UINT64_C(1000),
 	    .is_connecting = true,
-	    .session =
-		{
-		    .role = UR_SOURCE,
-		    .hold_min_s = (uint16_t)given->hold_min_s,
-		    .hold_max_s = (uint16_t)given->hold_max_s,
-		    .frame_max = UR_FRAME_BODY_MAX,
-		    .clock_base_us = agent->clock_base_us,
-		    .software = agent->software,
-		    .session_id = agent->session_id,
-		    .capabilities = UR_CAPABILITY_SNAPSHOT,
-		},
 	};
 	int fd = begin_connect(agent);
 	int error = fd;

@@ -8,6 +8,7 @@
 #include <uidrecv/agent.h>
 
 #include "conn.h"
+#include "listener.h"
 
 /* One message with a serial, from its first record to its ACK. */
 struct ur_outgoing {
@@ -60,7 +61,19 @@ struct ur_agent_event {
 	struct uidrecv_agent_event event;
 };
 
+struct uidrecv_agent_listener {
+	pid_t pid;
+	uint32_t handshakes_max, connect_ms;
+	struct ur_log log;
+	struct ur_loop loop;
+	struct ur_tls_context *tls;
+	struct ur_listener *sockets;  /* one, or one for each family */
+	struct ur_conn *conns;	      /* not yet known to be an agent's */
+	struct uidrecv_agent *agents; /* in the order of being made */
+};
+
 struct uidrecv_agent {
+	struct uidrecv_agent *next;	      /* of its listener's */
 	struct uidrecv_agent_options options; /* defaults filled in */
 	char *receiver, *host, *receiver_name, *software;
 	uint16_t port;
@@ -132,8 +145,23 @@ int ur_outbox_renumber(struct ur_outbox *outbox, uint32_t body_max,
 /* Begins to connect, or sets the timer for the next attempt. */
 void ur_agent_connect(struct uidrecv_agent *agent);
 void ur_agent_on_retry(struct ur_timer *timer);
+/*
+ * Goes on as an agent of its listener with a connection of its receiver, which
+ * is authenticated. 0, or the error that ends it.
+ */
+int ur_agent_take(struct uidrecv_agent *agent, struct ur_conn *conn);
 /* Moves from the outbox to the session what the window allows. */
 void ur_agent_push(struct uidrecv_agent *agent);
+
+/* agent-listener.c */
+
+/* 0; -EINVAL: it cannot wait for this name; -EEXIST, UIDRECV_E_FORKED. */
+int ur_agent_listener_check(const struct uidrecv_agent_listener *listener,
+			    const char *receiver_name);
+void ur_agent_listener_add(struct uidrecv_agent_listener *listener,
+			   struct uidrecv_agent *agent);
+void ur_agent_listener_remove(struct uidrecv_agent_listener *listener,
+			      const struct uidrecv_agent *agent);
 
 /* agent-snapshot.c */
 
@@ -149,6 +177,11 @@ void ur_agent_on_resync(struct uidrecv_agent *agent, const struct ur_conn *conn,
  */
 int ur_agent_may_queue(const struct uidrecv_agent *agent,
 		       uint64_t capabilities);
+/* Is it over, after uidrecv_agent_finish()? */
+static inline bool ur_agent_has_finished(const struct uidrecv_agent *agent)
+{
+	return agent->is_finishing && !agent->outbox.first && !agent->conns;
+}
 /* What an agent does in each turn of its loop; as uidrecv_agent_dispatch(). */
 int ur_agent_turn(struct uidrecv_agent *agent);
 /* Queues an event; without memory it is lost, and logged. */

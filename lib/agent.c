@@ -23,6 +23,21 @@ static void set_default(uint32_t *field, uint32_t value)
 		*field = value;
 }
 
+/* Does it say where the receiver is, or who comes? */
+static int check_where(const struct uidrecv_agent_options *options)
+{
+	if (!options->listener)
+		return options->receiver && options->cert_path &&
+			       options->key_path && options->ca_path
+			   ? 0
+			   : -EINVAL;
+	if (options->receiver || options->cert_path || options->key_path ||
+	    options->ca_path || options->crl_path || !options->receiver_name)
+		return -EINVAL;
+	return ur_agent_listener_check(options->listener,
+				       options->receiver_name);
+}
+
 static int load_options(struct uidrecv_agent *agent,
 			const struct uidrecv_agent_options *given)
 {
@@ -38,12 +53,11 @@ static int load_options(struct uidrecv_agent *agent,
 	set_default(&options->hold_min_s, 3);
 	set_default(&options->hold_max_s, 300);
 	set_default(&options->connect_ms, 10000);
-	if (!options->receiver || !options->cert_path || !options->key_path ||
-	    !options->ca_path || options->batch_max > UR_RECORDS_MAX ||
+	if (options->batch_max > UR_RECORDS_MAX ||
 	    options->hold_min_s > options->hold_max_s ||
 	    options->hold_max_s > UINT16_MAX)
 		return -EINVAL;
-	return 0;
+	return check_where(options);
 }
 
 static int copy_texts(struct uidrecv_agent *agent)
@@ -51,12 +65,13 @@ static int copy_texts(struct uidrecv_agent *agent)
 	struct uidrecv_agent_options *options = &agent->options;
 	const char *name = options->receiver_name;
 	const char *software = options->software;
-	char host[HOST_MAX];
+	char host[HOST_MAX] = "";
 
-	if (ur_listener_split(options->receiver, host, sizeof(host),
+	if (options->receiver &&
+	    ur_listener_split(options->receiver, host, sizeof(host),
 			      &agent->port) < 0)
 		return -EINVAL;
-	agent->receiver = strdup(options->receiver);
+	agent->receiver = strdup(options->receiver ? options->receiver : name);
 	agent->host = strdup(host);
 	agent->receiver_name = strdup(name ? name : host);
 	agent->software = strdup(software ? software : "libuidrecv");
@@ -66,7 +81,8 @@ static int copy_texts(struct uidrecv_agent *agent)
 	return 0;
 }
 
-static int open_all(struct uidrecv_agent *agent, char *error, size_t error_size)
+static int open_connecting(struct uidrecv_agent *agent, char *error,
+			   size_t error_size)
 {
 	struct ur_tls_files files = {
 	    .cert = agent->options.cert_path,
@@ -81,6 +97,17 @@ static int open_all(struct uidrecv_agent *agent, char *error, size_t error_size)
 	if (!ret)
 		ret = ur_tls_context_new(&agent->tls, UR_TLS_CLIENT, &files,
 					 error, error_size);
+	/* The first dispatch connects. */
+	if (!ret)
+		ur_loop_wake(agent->loop);
+	return ret;
+}
+
+static int open_all(struct uidrecv_agent *agent, char *error, size_t error_size)
+{
+	struct uidrecv_agent_listener *listener = agent->options.listener;
+	int ret = listener ? 0 : open_connecting(agent, error, error_size);
+
 	if (ret)
 		return ret;
 	agent->clock_base_us = ur_clock_wall_us() - ur_clock_boot_us();
@@ -88,8 +115,8 @@ static int open_all(struct uidrecv_agent *agent, char *error, size_t error_size)
 		if (getrandom(&agent->session_id, sizeof(agent->session_id),
 			      0) < 0)
 			return -errno;
-	/* The first dispatch connects. */
-	ur_loop_wake(agent->loop);
+	if (listener)
+		ur_agent_listener_add(listener, agent);
 	return 0;
 }
 
@@ -162,6 +189,8 @@ void uidrecv_agent_free(struct uidrecv_agent *agent)
 	agent->conn = NULL;
 	while (agent->conns)
 		ur_conn_free(agent->conns);
+	if (agent->options.listener)
+		ur_agent_listener_remove(agent->options.listener, agent);
 	ur_outbox_done(&agent->outbox);
 	ur_tls_context_unref(agent->tls);
 	ur_loop_done(&agent->own_loop);
@@ -236,9 +265,10 @@ int ur_agent_turn(struct uidrecv_agent *agent)
 	if (agent->is_finishing && !agent->outbox.first) {
 		if (agent->conn)
 			ur_conn_bye(agent->conn, UIDRECV_BYE_SHUTDOWN, NULL);
-		if (!agent->conns)
+		if (ur_agent_has_finished(agent))
 			return -ESHUTDOWN;
-	} else if (!agent->conn && !agent->is_waiting && !agent->refused) {
+	} else if (!agent->options.listener && !agent->conn &&
+		   !agent->is_waiting && !agent->refused) {
 		ur_agent_connect(agent);
 	}
 	ur_agent_push(agent);
@@ -253,6 +283,10 @@ int uidrecv_agent_dispatch(struct uidrecv_agent *agent)
 		return -EINVAL;
 	if (agent->pid != getpid())
 		return UIDRECV_E_FORKED;
+	if (agent->options.listener) {
+		(void)!uidrecv_agent_listener_dispatch(agent->options.listener);
+		return ur_agent_has_finished(agent) ? -ESHUTDOWN : 0;
+	}
 	ur_loop_poll(agent->loop);
 	ur_loop_run_timers(agent->loop);
 	ret = ur_agent_turn(agent);
