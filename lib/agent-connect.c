@@ -115,13 +115,27 @@ void ur_agent_push(struct uidrecv_agent *agent)
 	ur_conn_flush(conn);
 }
 
+static void tell_left_out(void *user, uint64_t serial, uint64_t ticket)
+{
+	struct uidrecv_agent_event event = {
+	    .type = UIDRECV_AGENT_REJECTED,
+	    .serial = serial,
+	    .ticket = ticket,
+	    .code = UIDRECV_REJECT_UNSUPPORTED,
+	    .text = "the receiver takes no port blocks",
+	};
+
+	ur_agent_tell(user, &event);
+}
+
 /* A receiver that takes less than the last one: begin a new session. */
 static void renumber(struct uidrecv_agent *agent, struct ur_conn *conn,
 		     uint32_t body_max)
 {
 	uint64_t session_id = random_below(UINT64_MAX) + 1;
 	int left_out = ur_outbox_renumber(&agent->outbox, body_max,
-					  conn->session.peer_capabilities);
+					  conn->session.peer_capabilities,
+					  tell_left_out, agent);
 
 	if (left_out < 0)
 		ur_log(&agent->log, UIDRECV_LOG_ERROR,
@@ -130,8 +144,8 @@ static void renumber(struct uidrecv_agent *agent, struct ur_conn *conn,
 		agent->session_id = session_id;
 	if (left_out > 0)
 		ur_log(&agent->log, UIDRECV_LOG_WARNING,
-		       "%s: takes no snapshots or no REFRESH ALL; %d messages "
-		       "were left out",
+		       "%s: takes no snapshots, no REFRESH ALL or no port "
+		       "blocks; %d messages or records were left out",
 		       conn->peer, left_out);
 	ur_conn_bye(conn, UIDRECV_BYE_SHUTDOWN, NULL);
 }

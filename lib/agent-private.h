@@ -10,16 +10,24 @@
 #include "conn.h"
 #include "listener.h"
 
+/* A system as it was set, with the ticket of that; 0: none was. */
+struct ur_set_system {
+	struct uidrecv_system config;
+	uint64_t ticket;
+};
+
 /* One message with a serial, from its first record to its ACK. */
 struct ur_outgoing {
 	struct ur_outgoing *next;
 	uint8_t type; /* enum ur_message_type; only UPDATE has records */
 	uint64_t serial;
 	uint64_t first_ticket;
-	uint64_t as_of_us;   /* of the agent's clock */
-	uint64_t maps_count; /* COUNT of SNAPSHOT END and REFRESH ALL */
-	uint32_t count;	     /* records */
-	bool is_closed;	     /* takes no more records; the frame is whole */
+	uint64_t as_of_us;	/* of the agent's clock */
+	uint64_t maps_count;	/* COUNT of SNAPSHOT END and REFRESH ALL */
+	uint64_t system_ticket; /* of TS CONFIG, though it is said again */
+	uint32_t count;		/* records; TS CONFIG is one, the first time */
+	bool has_ports;		/* one of the records is about a block */
+	bool is_closed;		/* takes no more records; the frame is whole */
 	struct ur_buf frame;
 	struct ur_update_writer writer;
 	uint8_t refused[UR_RECORDS_MAX / 8]; /* told already, a bit each */
@@ -51,9 +59,11 @@ struct ur_outbox {
 	uint64_t records;
 	uint32_t batch_max;
 	uint32_t body_max;
-	bool is_snapshot_open; /* begun and not ended */
-	uint64_t begin_serial; /* of the newest SNAPSHOT BEGIN, or 0 */
-	uint64_t maps_count;   /* MAP records since that */
+	bool is_snapshot_open;	     /* begun and not ended */
+	uint64_t begin_serial;	     /* of the newest SNAPSHOT BEGIN, or 0 */
+	uint64_t maps_count;	     /* MAP records since that */
+	struct ur_set_system system; /* the newest */
+	struct ur_set_system taken;  /* the newest acknowledged, not refused */
 };
 
 struct ur_agent_event {
@@ -109,7 +119,8 @@ int ur_outbox_add(struct ur_outbox *outbox, const struct uidrecv_record *record,
 void ur_outbox_close(struct ur_outbox *outbox);
 /* Forgets up to the serial; false if there was nothing to forget. */
 bool ur_outbox_ack(struct ur_outbox *outbox, uint64_t serial);
-/* The ticket of a refused record, once; 0 if told before or unknown. */
+/* The ticket of a refused record or system, once; 0 if told before or unknown.
+ */
 uint64_t ur_outbox_refuse(struct ur_outbox *outbox, uint64_t serial,
 			  uint32_t index);
 /* Sends all again that is not acknowledged. */
@@ -118,9 +129,14 @@ void ur_outbox_done(struct ur_outbox *outbox);
 
 /*
  * Queues SNAPSHOT BEGIN, after throwing away what was never sent if discard is
- * set. 0 or -ENOMEM (nothing changed).
+ * set, and, with_system, saying the system again if there is one. 0 or -ENOMEM
+ * (nothing changed).
  */
-int ur_outbox_begin_snapshot(struct ur_outbox *outbox, bool discard);
+int ur_outbox_begin_snapshot(struct ur_outbox *outbox, bool discard,
+			     bool with_system);
+/* Queues TS CONFIG; is_first: it has the next ticket. 0 or -ENOMEM. */
+int ur_outbox_add_system(struct ur_outbox *outbox,
+			 const struct ur_set_system *system, bool is_first);
 /* Queue SNAPSHOT END, which must be open, and REFRESH ALL. 0 or -ENOMEM. */
 int ur_outbox_end_snapshot(struct ur_outbox *outbox);
 int ur_outbox_refresh_all(struct ur_outbox *outbox, uint64_t clock_us,
@@ -133,12 +149,14 @@ bool ur_outbox_suits(const struct ur_outbox *outbox, uint32_t body_max,
 		     uint64_t capabilities);
 /*
  * Cuts what is not acknowledged anew into bodies of at most body_max bytes,
- * with serials from 1, for a new session, without the messages that need a
- * capability that is not there. How many these are, or -ENOMEM (nothing
- * changed).
+ * with serials from 1, for a new session, after the system that the receiver
+ * took. Messages and records that need a capability that is not there are left
+ * out; of what has a ticket left_out() is told, once, as of a refusal. How many
+ * these are, or -ENOMEM (nothing changed).
  */
-int ur_outbox_renumber(struct ur_outbox *outbox, uint32_t body_max,
-		       uint64_t capabilities);
+int ur_outbox_renumber(
+    struct ur_outbox *outbox, uint32_t body_max, uint64_t capabilities,
+    void (*left_out)(void *user, uint64_t serial, uint64_t ticket), void *user);
 
 /* agent-connect.c */
 
@@ -162,6 +180,11 @@ void ur_agent_listener_add(struct uidrecv_agent_listener *listener,
 			   struct uidrecv_agent *agent);
 void ur_agent_listener_remove(struct uidrecv_agent_listener *listener,
 			      const struct uidrecv_agent *agent);
+
+/* agent-system.c */
+
+/* Are these ports that there are? */
+bool ur_agent_check_ports(struct uidrecv_ports ports);
 
 /* agent-snapshot.c */
 

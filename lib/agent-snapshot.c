@@ -10,7 +10,8 @@ int uidrecv_agent_snapshot_begin(struct uidrecv_agent *agent, bool discard)
 
 	if (error)
 		return error;
-	return ur_outbox_begin_snapshot(&agent->outbox, discard);
+	return ur_outbox_begin_snapshot(
+	    &agent->outbox, discard, agent->capabilities & UR_CAPABILITY_PORTS);
 }
 
 int uidrecv_agent_snapshot_end(struct uidrecv_agent *agent)

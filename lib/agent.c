@@ -209,6 +209,8 @@ uint64_t uidrecv_agent_now_us(const struct uidrecv_agent *agent)
 
 static bool record_is_sound(const struct uidrecv_record *record)
 {
+	if (record->ports.count && !ur_agent_check_ports(record->ports))
+		return false;
 	switch (record->op) {
 	case UIDRECV_OP_MAP:
 		return record->user_size > 0;
@@ -243,7 +245,8 @@ int uidrecv_agent_queue(struct uidrecv_agent *agent,
 
 	if (!agent || !record || !record_is_sound(record))
 		return -EINVAL;
-	error = ur_agent_may_queue(agent, 0);
+	error = ur_agent_may_queue(
+	    agent, record->ports.count ? UR_CAPABILITY_PORTS : 0);
 	if (error)
 		return error;
 	if (agent->outbox.bytes >= agent->options.queue_max_bytes)

@@ -230,6 +230,9 @@ const char *sink_types(const struct sink *sink)
 		case UR_SNAPSHOT_END:
 			types[size++] = 'E';
 			break;
+		case UR_TS_CONFIG:
+			types[size++] = 'C';
+			break;
 		case UR_REFRESH_ALL:
 			types[size++] = 'R';
 			break;

@@ -54,7 +54,7 @@ void sink_cut(struct sink *sink);
 void sink_ack(struct sink *sink, uint64_t serial);
 void sink_refuse(struct sink *sink, uint64_t serial, uint32_t index);
 void sink_resync(struct sink *sink, uint16_t code);
-/* What was said, a letter each: U B E R; valid until the next call. */
+/* What was said, a letter each: U B E R C; valid until the next call. */
 const char *sink_types(const struct sink *sink);
 
 #endif

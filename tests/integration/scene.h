@@ -19,7 +19,8 @@ struct scene {
 
 static const char *const names[SINKS_MAX] = {"fw1.example", "fw2.example"};
 
-static struct uidrecv_agent_listener_options listener_options(struct live *live)
+static inline struct uidrecv_agent_listener_options listener_options(
+    struct live *live)
 {
 	struct uidrecv_agent_listener_options options =
 	    UIDRECV_AGENT_LISTENER_OPTIONS_INIT;
@@ -33,17 +34,19 @@ static struct uidrecv_agent_listener_options listener_options(struct live *live)
 	return options;
 }
 
-static struct uidrecv_agent_options agent_options(struct scene *scene,
-						  const char *name)
+static inline struct uidrecv_agent_options agent_options(struct scene *scene,
+							 const char *name)
 {
 	struct uidrecv_agent_options options = UIDRECV_AGENT_OPTIONS_INIT;
 
 	options.listener = scene->listener;
 	options.receiver_name = name;
+	options.log = live_log;
+	options.log_user = &scene->live.log;
 	return options;
 }
 
-static void turn_sinks(void *user)
+static inline void turn_sinks(void *user)
 {
 	struct scene *scene = user;
 
@@ -51,8 +54,8 @@ static void turn_sinks(void *user)
 		sink_turn(&scene->sinks[i]);
 }
 
-static void open_scene(struct scene *scene, uint32_t handshakes_max,
-		       uint32_t connect_ms)
+static inline void open_scene(struct scene *scene, uint32_t handshakes_max,
+			      uint32_t connect_ms)
 {
 	struct live *live = &scene->live;
 	struct uidrecv_agent_listener_options options;
@@ -78,7 +81,7 @@ static void open_scene(struct scene *scene, uint32_t handshakes_max,
 	live->hook_user = scene;
 }
 
-static void close_scene(struct scene *scene)
+static inline void close_scene(struct scene *scene)
 {
 	while (scene->live.agents_count)
 		live_agent_end(&scene->live, scene->live.agents[0]);
@@ -88,17 +91,29 @@ static void close_scene(struct scene *scene)
 	live_done(&scene->live);
 }
 
-static bool is_connected(const struct live_agent *agent)
+static inline bool is_connected(const struct live_agent *agent)
 {
 	return live_counters(agent).is_connected;
 }
 
-static void connect_both(struct scene *scene)
+static inline void connect_both(struct scene *scene)
 {
 	for (size_t i = 0; i < SINKS_MAX; i++)
 		sink_dial(&scene->sinks[i]);
 	live_await(&scene->live, is_connected(scene->agents[0]) &&
 				     is_connected(scene->agents[1]));
+}
+
+/* The records of the session, in serials that have no gap. */
+static inline uint64_t count_records(const struct sink *sink)
+{
+	uint64_t count = 0;
+
+	for (uint64_t serial = 1; serial <= sink->last; serial++) {
+		cr_assert(sink->said[serial].type);
+		count += sink->said[serial].records;
+	}
+	return count;
 }
 
 #endif

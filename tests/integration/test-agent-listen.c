@@ -6,18 +6,6 @@
 
 #include "scene.h"
 
-/* The records of the session, in serials that have no gap. */
-static uint64_t count_records(const struct sink *sink)
-{
-	uint64_t count = 0;
-
-	for (uint64_t serial = 1; serial <= sink->last; serial++) {
-		cr_assert(sink->said[serial].type);
-		count += sink->said[serial].records;
-	}
-	return count;
-}
-
 Test(agent_listen, each_receiver_has_its_own_progress)
 {
 	static struct scene scene;
