@@ -19,7 +19,7 @@ Test(agent_listen_limits, who_comes_ever_again_leaves_little_behind)
 	for (size_t i = 0; i < 20; i++) {
 		wire_new(&wires[i], &scene.live, names[0]);
 		cr_assert(wire_shake(&wires[i]));
-		live_await(&scene.live, agent->agent->attempts == i + 1);
+		live_await(&scene.live, agent->agent->dialer.attempts == i + 1);
 		cr_assert_not_null(agent->agent->conns);
 		if (agent->agent->conns->next)
 			cr_expect_null(agent->agent->conns->next->next);
