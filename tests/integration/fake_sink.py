@@ -48,11 +48,7 @@ class Sink:
         return max(self.said, default=0)
 
     def send(self, name, serial=0, **fields):
-        """One TLV for each value; for each of a list."""
-        body = b''.join(
-            wire.encode_tlv(key, value) for key, many in fields.items()
-            for value in (many if isinstance(many, list) else [many]))
-        self.out += wire.Frame(wire.MESSAGES[name], serial, body).encode()
+        self.out += wire.encode_message(name, serial, **fields).encode()
 
     def ack(self, serial=None):
         self.acked = self.durable if serial is None else serial
