@@ -59,7 +59,7 @@ import threading
 from agent_claims import Claims
 from agent_input import SIGNALS, BadInput, Input, interruptible
 from agent_link import (
-    Link, host_and_port, identity_matches, lifetime, note, seconds,
+    Link, has_address, has_name, host_and_port, lifetime, note, seconds,
     source_clock, tls_context)
 from uidrecv1 import ALPN, BYE_SHUTDOWN, NOT_FOUND, SNAPSHOT, Record
 from uidrecv1_source import Session
@@ -204,7 +204,8 @@ class Receiver(Link):
 
     def connected(self, tls, began):
         self.socket = tls
-        if not identity_matches(tls.getpeercert(), self.name):
+        peer = tls.getpeercert()
+        if not has_name(peer, self.name) and not has_address(peer, self.name):
             raise Refused(f'the receiver is not {self.name}: give the name '
                           'in its certificate with --name')
         if tls.selected_alpn_protocol() != ALPN:

@@ -20,17 +20,19 @@ def source_clock():
     return lambda: (time.clock_gettime_ns(time.CLOCK_BOOTTIME) + base) // 1000
 
 
-def identity_matches(certificate, name):
+def has_name(certificate, name):
     """Whether a verified certificate has the name, exactly."""
-    for kind, value in certificate.get('subjectAltName', ()):
-        if kind == 'URI' and value == name:
-            return True
-        if kind == 'DNS' and value.lower() == name.lower():
-            return True
-        with contextlib.suppress(ValueError):
-            if kind == 'IP Address' and (ipaddress.ip_address(value.strip())
-                                         == ipaddress.ip_address(name)):
-                return True
+    names = certificate.get('subjectAltName', ())
+    return ('URI', name) in names or name.lower() in (
+        value.lower() for kind, value in names if kind == 'DNS')
+
+
+def has_address(certificate, text):
+    with contextlib.suppress(ValueError):
+        address = ipaddress.ip_address(text)
+        return any(kind == 'IP Address'
+                   and ipaddress.ip_address(value.strip()) == address
+                   for kind, value in certificate.get('subjectAltName', ()))
     return False
 
 
@@ -105,7 +107,7 @@ class Link:
 def tls_context(side, options):
     """Raises BadInput that says which file is wrong."""
     context = ssl.SSLContext(side)
-    context.check_hostname = False        # identity_matches is stricter
+    context.check_hostname = False        # has_name is stricter
     context.verify_mode = ssl.CERT_REQUIRED
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.set_alpn_protocols([ALPN])
