@@ -1,58 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* How an agent gets to its receiver, and what it hears from it. */
-#include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "agent-private.h"
-#include "clock.h"
-
-#define BACKOFF_MIN_US UINT64_C(500000)
-#define BACKOFF_MAX_US UINT64_C(60000000)
 
 /* What may wait in the connection: more would only age there. */
 #define QUEUED_MAX (256u << 10)
-
-static uint64_t random_below(uint64_t bound)
-{
-	uint64_t value = 0;
-
-	/* Never fails for so few bytes once the kernel is up. */
-	(void)!getrandom(&value, sizeof(value), 0);
-	return value % bound;
-}
-
-static void set_retry(struct uidrecv_agent *agent, uint64_t delay_us)
-{
-	agent->is_waiting = true;
-	ur_loop_set_timer(&agent->loop, &agent->retry_timer,
-			  agent->loop.now_us + delay_us);
-}
-
-/* Full jitter: agents that lost one receiver together come back apart. */
-static void back_off(struct uidrecv_agent *agent)
-{
-	set_retry(agent, random_below(agent->backoff_us + 1));
-	agent->backoff_us *= 2;
-	if (agent->backoff_us > BACKOFF_MAX_US)
-		agent->backoff_us = BACKOFF_MAX_US;
-}
-
-void ur_agent_on_retry(struct ur_timer *timer)
-{
-	struct uidrecv_agent *agent =
-	    (struct uidrecv_agent *)((char *)timer -
-				     offsetof(struct uidrecv_agent,
-					      retry_timer));
-
-	agent->is_waiting = false;
-	/* The next dispatch connects. */
-	ur_loop_wake(&agent->loop);
-}
 
 static struct uidrecv_agent *get_agent(const struct ur_conn *conn)
 {
@@ -103,10 +58,13 @@ void ur_agent_push(struct uidrecv_agent *agent)
 static void renumber(struct uidrecv_agent *agent, struct ur_conn *conn,
 		     uint32_t body_max)
 {
-	uint64_t session_id = random_below(UINT64_MAX) + 1;
+	uint64_t session_id = 0;
 	int left_out = ur_outbox_renumber(&agent->outbox, body_max,
 					  conn->session.peer_capabilities);
 
+	/* Never fails for so few bytes once the kernel is up. */
+	while (!session_id)
+		(void)!getrandom(&session_id, sizeof(session_id), 0);
 	if (left_out < 0)
 		ur_log(&agent->log, UIDRECV_LOG_ERROR,
 		       "no memory to put what waits into other frames");
@@ -135,7 +93,7 @@ static void on_ready(struct ur_conn *conn)
 	if (!(agent->capabilities & UR_CAPABILITY_SNAPSHOT))
 		agent->outbox.is_snapshot_open = false;
 	agent->outbox.body_max = body_max;
-	agent->backoff_us = BACKOFF_MIN_US;
+	ur_dialer_succeeded(&agent->dialer);
 	agent->is_open = true;
 	agent->connects++;
 	ur_outbox_rewind(&agent->outbox);
@@ -201,19 +159,12 @@ static void on_message(struct ur_conn *conn, const struct ur_message *message)
 	}
 }
 
-static bool is_final(int error, uint16_t bye)
-{
-	return bye >= UIDRECV_BYE_NOT_AUTHORIZED ||
-	       error == UIDRECV_E_CERTIFICATE || error == UIDRECV_E_IDENTITY ||
-	       error == UIDRECV_E_ALPN;
-}
-
 static void on_ended(struct ur_conn *conn, int error)
 {
 	struct uidrecv_agent *agent = get_agent(conn);
 	uint16_t received = conn->session.bye_received;
 	uint16_t code = received ? received : conn->session.bye_sent;
-	bool is_refusal = is_final(error, code);
+	bool is_refusal = ur_dialer_is_refusal(error, code);
 	struct uidrecv_agent_event event = {
 	    .type = is_refusal ? UIDRECV_AGENT_REFUSED : UIDRECV_AGENT_LOST,
 	    .error = error,
@@ -232,9 +183,9 @@ static void on_ended(struct ur_conn *conn, int error)
 	ur_log(&agent->log, UIDRECV_LOG_WARNING, "%s", event.text);
 	ur_agent_tell(agent, &event);
 	if (!is_refusal)
-		back_off(agent);
+		ur_dialer_retry(&agent->dialer);
 	else if (agent->options.retry_refused)
-		set_retry(agent, BACKOFF_MAX_US);
+		ur_dialer_retry_refused(&agent->dialer);
 	else
 		agent->refused = UIDRECV_E_REFUSED;
 }
@@ -251,50 +202,22 @@ static const struct ur_conn_ops ops = {
     .gone = on_gone,
 };
 
-/* A socket that is connecting, or -errno. Tries the addresses in turn. */
-static int begin_connect(const struct uidrecv_agent *agent)
+static void on_failed(struct ur_dialer *dialer, int error, const char *text)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-				 .ai_flags = AI_NUMERICSERV};
-	struct addrinfo *all, *info;
-	uint64_t count = 0, skip;
-	char port[8];
-	int fd, error;
-
-	snprintf(port, sizeof(port), "%u", agent->port);
-	if (getaddrinfo(agent->host, port, &hints, &all))
-		return -EHOSTUNREACH;
-	for (info = all; info; info = info->ai_next)
-		count++;
-	skip = agent->attempts % count;
-	for (info = all; skip--; info = info->ai_next)
-		;
-	fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-		    0);
-	error = fd < 0 ? -errno : 0;
-	if (!error && connect(fd, info->ai_addr, info->ai_addrlen) < 0 &&
-	    errno != EINPROGRESS) {
-		error = -errno;
-		close(fd);
-	}
-	freeaddrinfo(all);
-	return error ? error : fd;
-}
-
-static void tell_failed(struct uidrecv_agent *agent, int error)
-{
+	struct uidrecv_agent *agent = dialer->owner;
 	struct uidrecv_agent_event event = {.type = UIDRECV_AGENT_LOST,
 					    .error = error};
 
 	snprintf(event.text, sizeof(event.text), "%s: %s", agent->receiver,
-		 uidrecv_strerror(error));
+		 text);
 	ur_log(&agent->log, UIDRECV_LOG_WARNING, "%s", event.text);
 	ur_agent_tell(agent, &event);
-	back_off(agent);
+	ur_dialer_retry(dialer);
 }
 
-void ur_agent_connect(struct uidrecv_agent *agent)
+static void on_connecting(struct ur_dialer *dialer, int fd)
 {
+	struct uidrecv_agent *agent = dialer->owner;
 	const struct uidrecv_agent_options *given = &agent->options;
 	struct ur_conn_options options = {
 	    .loop = &agent->loop,
@@ -315,14 +238,24 @@ void ur_agent_connect(struct uidrecv_agent *agent)
 		    .capabilities = UR_CAPABILITY_SNAPSHOT,
 		},
 	};
-	int fd = begin_connect(agent);
-	int error = fd;
+	int error = ur_conn_new(&agent->conn, fd, &agent->conns, &options);
 
-	/* The resolver's time is not the connection's, nor the back-off's. */
-	agent->loop.now_us = ur_clock_boot_us();
-	agent->attempts++;
-	if (fd >= 0)
-		error = ur_conn_new(&agent->conn, fd, &agent->conns, &options);
-	if (error < 0)
-		tell_failed(agent, error);
+	if (error)
+		on_failed(dialer, error, uidrecv_strerror(error));
+}
+
+int ur_agent_init_dialer(struct uidrecv_agent *agent)
+{
+	int error;
+
+	ur_resolver_init(&agent->resolver, &agent->loop);
+	error = ur_dialer_init(&agent->dialer, &agent->resolver);
+	if (error)
+		return error;
+	agent->dialer.host = agent->host;
+	agent->dialer.port = agent->port;
+	agent->dialer.owner = agent;
+	agent->dialer.connecting = on_connecting;
+	agent->dialer.failed = on_failed;
+	return 0;
 }

@@ -8,6 +8,7 @@
 #include <uidrecv/agent.h>
 
 #include "conn.h"
+#include "dialer.h"
 
 /* One message with a serial, from its first record to its ACK. */
 struct ur_outgoing {
@@ -71,11 +72,10 @@ struct uidrecv_agent {
 	struct ur_tls_context *tls;
 	struct ur_conn *conns; /* one, and those that linger */
 	struct ur_conn *conn;  /* the one that counts, or NULL */
-	struct ur_timer retry_timer;
-	uint64_t backoff_us;
-	bool is_waiting; /* for the retry timer */
-	bool is_open;	 /* READY came */
-	int refused;	 /* final: the error, or 0 */
+	struct ur_resolver resolver;
+	struct ur_dialer dialer;
+	bool is_open; /* READY came */
+	int refused;  /* final: the error, or 0 */
 	bool is_finishing;
 
 	uint64_t session_id;
@@ -83,7 +83,7 @@ struct uidrecv_agent {
 	struct ur_outbox outbox;
 	struct ur_agent_event *events, **events_last;
 	uint64_t capabilities; /* of the last receiver; all before the first */
-	uint64_t attempts, connects, resyncs;
+	uint64_t connects, resyncs;
 };
 
 /* agent-outbox.c */
@@ -128,9 +128,8 @@ int ur_outbox_renumber(struct ur_outbox *outbox, uint32_t body_max,
 
 /* agent-connect.c */
 
-/* Begins to connect, or sets the timer for the next attempt. */
-void ur_agent_connect(struct uidrecv_agent *agent);
-void ur_agent_on_retry(struct ur_timer *timer);
+/* 0 or -ENOMEM. */
+int ur_agent_init_dialer(struct uidrecv_agent *agent);
 /* Moves from the outbox to the session what the window allows. */
 void ur_agent_push(struct uidrecv_agent *agent);
 

@@ -9,8 +9,8 @@
 
 #include "agent-private.h"
 #include "clock.h"
-#include "listener.h"
 #include "options.h"
+#include "words.h"
 
 /* The first release had all fields up to the last one of today. */
 #define OPTIONS_SMALLEST sizeof(struct uidrecv_agent_options)
@@ -53,8 +53,8 @@ static int copy_texts(struct uidrecv_agent *agent)
 	const char *software = options->software;
 	char host[HOST_MAX];
 
-	if (ur_listener_split(options->receiver, host, sizeof(host),
-			      &agent->port) < 0)
+	if (!ur_words_endpoint(options->receiver, host, sizeof(host),
+			       &agent->port))
 		return -EINVAL;
 	agent->receiver = strdup(options->receiver);
 	agent->host = strdup(host);
@@ -77,7 +77,7 @@ static int open_all(struct uidrecv_agent *agent, char *error, size_t error_size)
 	int ret = ur_loop_init(&agent->loop);
 
 	if (!ret)
-		ret = ur_loop_reserve_timer(&agent->loop);
+		ret = ur_agent_init_dialer(agent);
 	if (!ret)
 		ret = ur_tls_context_new(&agent->tls, UR_TLS_CLIENT, &files,
 					 error, error_size);
@@ -112,8 +112,6 @@ int uidrecv_agent_new(struct uidrecv_agent **ret_agent,
 	agent->loop.wake_fd = -1;
 	agent->pid = getpid();
 	agent->events_last = &agent->events;
-	agent->backoff_us = 500000;
-	agent->retry_timer.expired = ur_agent_on_retry;
 	ret = load_options(agent, options);
 	if (!ret) {
 		ret = copy_texts(agent);
@@ -163,6 +161,8 @@ void uidrecv_agent_free(struct uidrecv_agent *agent)
 		ur_conn_free(agent->conns);
 	ur_outbox_done(&agent->outbox);
 	ur_tls_context_unref(agent->tls);
+	ur_dialer_done(&agent->dialer);
+	ur_resolver_done(&agent->resolver);
 	ur_loop_done(&agent->loop);
 	free_events(agent);
 	free(agent->host);
@@ -241,8 +241,9 @@ int uidrecv_agent_dispatch(struct uidrecv_agent *agent)
 			ur_conn_bye(agent->conn, UIDRECV_BYE_SHUTDOWN, NULL);
 		if (!agent->conns)
 			return -ESHUTDOWN;
-	} else if (!agent->conn && !agent->is_waiting && !agent->refused) {
-		ur_agent_connect(agent);
+	} else if (!agent->conn && !agent->refused &&
+		   !ur_dialer_is_busy(&agent->dialer)) {
+		ur_dialer_begin(&agent->dialer);
 	}
 	ur_agent_push(agent);
 	ur_loop_arm(&agent->loop);
@@ -295,13 +296,15 @@ int uidrecv_agent_get_counters(const struct uidrecv_agent *agent,
 			       struct uidrecv_agent_counters *ret_counters)
 {
 	struct uidrecv_agent_counters counters;
-	uint64_t now_us;
 
 	if (!agent || !ret_counters || ret_counters->size < sizeof(size_t))
 		return -EINVAL;
 	counters = (struct uidrecv_agent_counters){
 	    .is_connected = agent->is_open,
-	    .attempts = agent->attempts,
+	    .attempts = agent->dialer.attempts,
+	    .retry_ms =
+		ur_dialer_get_wait_us(&agent->dialer, ur_clock_boot_us()) /
+		1000,
 	    .connects = agent->connects,
 	    .queued_bytes = agent->outbox.bytes,
 	    .queued_records = agent->outbox.records,
@@ -310,9 +313,6 @@ int uidrecv_agent_get_counters(const struct uidrecv_agent *agent,
 	    .resyncs = agent->resyncs,
 	    .is_snapshot_open = agent->outbox.is_snapshot_open,
 	};
-	now_us = ur_clock_boot_us();
-	if (agent->is_waiting && agent->retry_timer.at_us > now_us)
-		counters.retry_ms = (agent->retry_timer.at_us - now_us) / 1000;
 	ur_options_give(ret_counters, &counters, sizeof(counters));
 	return 0;
 }

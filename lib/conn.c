@@ -289,7 +289,9 @@ void ur_conn_resume(struct ur_conn *conn)
 	conn->is_paused = false;
 	if (conn->session.state)
 		ur_session_heard(&conn->session, ur_conn_now_us(conn));
-	ur_conn_pump(conn);
+	/* What arrived before we know that we are connected has to wait. */
+	if (conn->state != UR_CONN_CONNECTING)
+		ur_conn_pump(conn);
 }
 
 size_t ur_conn_queued(const struct ur_conn *conn)

@@ -73,6 +73,7 @@ struct ur_conn {
 	bool is_told;	      /* ended() was called */
 	bool is_pumping;      /* below pump(): do not free */
 	void *agent;	      /* the owner's: whose session it is */
+	void *dial;	      /* the owner's: why it was made, or NULL */
 	size_t pending_bytes; /* the owner's */
 	char peer[64];	      /* "ADDRESS:PORT" */
 	struct uidrecv_address peer_address;

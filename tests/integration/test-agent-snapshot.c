@@ -33,9 +33,9 @@ static void end(void)
 /* Lets it try again now. */
 static void hurry(void)
 {
-	if (agent->agent->is_waiting)
+	if (agent->agent->dialer.timer.index)
 		ur_loop_set_timer(&agent->agent->loop,
-				  &agent->agent->retry_timer, 1);
+				  &agent->agent->dialer.timer, 1);
 }
 
 static void connect_again(void)

@@ -24,7 +24,7 @@ static void find_dead_port(struct live *live)
 /* Lets the agent try again now. */
 static void expire(struct live_agent *agent)
 {
-	ur_loop_set_timer(&agent->agent->loop, &agent->agent->retry_timer, 1);
+	ur_loop_set_timer(&agent->agent->loop, &agent->agent->dialer.timer, 1);
 	ur_loop_arm(&agent->agent->loop);
 }
 
@@ -77,7 +77,7 @@ Test(agent, waits_for_its_time)
 	live_init(&live, "a.example", NULL);
 	find_dead_port(&live);
 	agent = live_agent(&live, "a.example", NULL);
-	agent->agent->backoff_us = 60000000;
+	agent->agent->dialer.bound_us = 60000000;
 	live_await(&live, agent->events[UIDRECV_AGENT_LOST] == 1);
 	while (live_counters(agent).retry_ms < 1000) {
 		expire(agent);

@@ -17,7 +17,7 @@
 /* The agent tries again at once, so that tests need not wait for it. */
 static void hurry(struct live_agent *agent)
 {
-	agent->agent->backoff_us = 1000;
+	agent->agent->dialer.bound_us = 1000;
 }
 
 /* Every third is refused. */
