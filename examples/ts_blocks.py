@@ -47,8 +47,7 @@ class Blocks:
         """Returns the MAPs that are to be said again with it. Other ports end
         all blocks."""
         former, self.system = self.system, system
-        if former and ((former.ports, former.block_size, former.reserved) == (
-                system.ports, system.block_size, system.reserved)):
+        if former and former.cut() == system.cut():
             return self._move(former.address, system.address)
         rests = self._ended(former, system, now) if former else []
         first, count = system.ports

@@ -157,6 +157,10 @@ class System:
                     BLOCK_SIZE=self.block_size, RESERVED=list(self.reserved),
                     ALIAS=list(self.aliases))
 
+    def cut(self):
+        """How it is cut into blocks: of two, alike or not."""
+        return self.ports, self.block_size, set(self.reserved)
+
     def refuses(self, ports):
         """Why the ports are not a block of it, or None."""
         (start, count), (first, size) = ports, self.ports

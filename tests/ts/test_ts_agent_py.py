@@ -218,7 +218,8 @@ class BlocksTest(AgentTest):
         fw = self.dial()
         agent.say('USER x 20000+200')
         self.lines(r'^given 20000\+200')
-        agent.say('SYSTEM 10.0.0.8 20000+2000 200 reserve=20350+10')
+        agent.say('SYSTEM 10.0.0.8 20000+2000 200 reserve=20350+10 '
+                  'reserve=20350+10')
         fw.wait(lambda sink: sink.system and sink.system.address == '10.0.0.8'
                 and len(sink.stream()) == 6)
         agent.say('FREE 20000+200')
