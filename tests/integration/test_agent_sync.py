@@ -34,10 +34,10 @@ def said(*numbers, user='x'):
 
 class Talk:
     """A session and a sink, and the wires between them."""
-    def __init__(self, batch=2, **options):
+    def __init__(self, batch=2, model=Sink, **options):
         self.reports, self.now = [], NOW
         self.session = Session(self.reports.append, batch)
-        self.sink = Sink(**options)
+        self.sink = model(**options)
         self.passed = [0, 0]      # bytes, of the last connection
 
     def connect(self, cuts=(None, None)):
