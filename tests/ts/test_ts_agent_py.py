@@ -516,6 +516,9 @@ class StrangersTest(AgentTest):
                 raw.close()
             else:
                 held.append(raw)
+        # More than it hears out at once: the oldest have to give way.
+        held += [socket.create_connection(('127.0.0.1', self.port))
+                 for _ in range(80)]
         two = self.dial(NAMES[1])
         agent.say('USER x 20000+200')
         self.users(two, {20000: 'x'})
