@@ -75,6 +75,8 @@ class UidagentTest(harness.StageTest):
             else:
                 users[start] = f'u{n}'
                 self.agent.say(self.block(start, users[start]))
+            for fw in fws:
+                fw.wait(lambda sink: sink.users == users)
         for fw in fws:
             with fw.changed:
                 fw.cut_in = fw.cut_out = None
