@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "uidrecvd-options.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <grp.h>
 #include <stdbool.h>
@@ -10,9 +11,8 @@
 #include "cli.h"
 
 static const char help[] =
-    "Usage: uidrecvd --store DIR --listen ADDRESS:PORT --cert F --key F "
-    "--ca F\n"
-    "                --agents FILE [option...]\n"
+    "Usage: uidrecvd --store DIR --cert F --key F --ca F --agents FILE "
+    "[option...]\n"
     "\n"
     "Receives mappings from agents, stores them, and publishes who is "
     "where in a\n"
@@ -26,7 +26,13 @@ static const char help[] =
     "      --table-group GROUP    its group\n"
     "      --listen ADDRESS:PORT  where agents connect, or [IPV6]:PORT, or "
     "*:PORT;\n"
-    "                             may be repeated; port 0: any\n"
+    "                             may be repeated; port 0: any. Needed "
+    "unless the\n"
+    "                             receiver connects to an agent\n"
+    "      --ts-agent NAME=HOST:PORT  where an agent of the list listens, such "
+    "as a\n"
+    "                             Terminal Server agent on port 5009; may be "
+    "repeated\n"
     "      --cert FILE            the receiver's certificate and chain "
     "(PEM)\n"
     "      --key FILE             its key (PEM)\n"
@@ -37,7 +43,7 @@ static const char help[] =
     "keys\n"
     "                             domains, priority, lifetime_s, "
     "lifetime_max_s,\n"
-    "                             mappings_max, keep_percent, allow\n"
+    "                             mappings_max, keep_percent, allow, dial\n"
     "  -v, --verbose              logs sessions; -vv: more\n"
     "  -h, --help                 prints this\n"
     "  -V, --version              prints the version\n"
@@ -90,6 +96,50 @@ static void add_listener(struct config *config, const char *address)
 	config->listeners[config->listeners_count++] = address;
 }
 
+/* A name may have = in it, being a URI; a host has none. */
+static bool split_ts_agent(struct ts_agent *agent, const char *text)
+{
+	char *equals, *colon;
+	uint64_t port;
+
+	agent->option = text;
+	agent->name = strdup(text);
+	if (agent->name == NULL)
+		cli_die(CLI_FAILED, "%s", strerror(errno));
+	equals = strrchr(agent->name, '=');
+	colon = equals ? strrchr(equals, ':') : NULL;
+	if (colon == NULL || equals == agent->name ||
+	    !cli_number(colon + 1, 10, 1, UINT16_MAX, &port))
+		return false;
+	*equals = '\0';
+	*colon = '\0';
+	agent->host = equals + 1;
+	agent->port = (uint16_t)port;
+	if (agent->host[0] == '[' && colon[-1] == ']') {
+		agent->host++;
+		colon[-1] = '\0';
+	} else if (strchr(agent->host, ':')) {
+		return false;
+	}
+	return *agent->host != '\0';
+}
+
+static void add_ts_agent(struct config *config, const char *text)
+{
+	if (config->ts_agents_count == TS_AGENTS_MAX)
+		cli_die(CLI_USAGE,
+			"--ts-agent %s: at most %d are possible; write dial= "
+			"into the list of agents",
+			text, TS_AGENTS_MAX);
+	if (!split_ts_agent(&config->ts_agents[config->ts_agents_count++],
+			    text))
+		cli_die(CLI_USAGE,
+			"--ts-agent %s: not NAME=HOST:PORT; write "
+			"ts1.example.com=10.0.0.7:5009 or "
+			"ts1.example.com=[2001:db8::7]:5009",
+			text);
+}
+
 static const struct option options[] = {
     {"store", required_argument, NULL, 's'},
     {"store-max-bytes", required_argument, NULL, 'S'},
@@ -97,6 +147,7 @@ static const struct option options[] = {
     {"table-mode", required_argument, NULL, 'm'},
     {"table-group", required_argument, NULL, 'g'},
     {"listen", required_argument, NULL, 'l'},
+    {"ts-agent", required_argument, NULL, 'T'},
     {"cert", required_argument, NULL, 'C'},
     {"key", required_argument, NULL, 'K'},
     {"ca", required_argument, NULL, 'A'},
@@ -135,6 +186,9 @@ static void parse_options(struct config *config, int argc, char *argv[])
 			break;
 		case 'l':
 			add_listener(config, optarg);
+			break;
+		case 'T':
+			add_ts_agent(config, optarg);
 			break;
 		case 'C':
 			receiver->cert_path = optarg;
@@ -175,7 +229,6 @@ static void need_options(const struct config *config)
 		bool is_given;
 	} needed[] = {
 	    {"--store", receiver->store_path != NULL},
-	    {"--listen", config->listeners_count > 0},
 	    {"--cert", receiver->cert_path != NULL},
 	    {"--key", receiver->key_path != NULL},
 	    {"--ca", receiver->ca_path != NULL},

@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A line of an agent: two names, its software and a dozen numbers. */
-#define LINE_MAX_BYTES 2048
+/* A line of an agent: names, texts and a dozen numbers. */
+#define LINE_MAX_BYTES 3072
 
 void output_line(struct output *output, const char *format, ...)
 {
@@ -62,12 +62,17 @@ static void add_agent(struct output *output,
 		    "claims=%" PRIu64 " oldest_ms=%s held_claims=%" PRIu64
 		    " snapshot=%s records=%" PRIu64 " rejected=%" PRIu64
 		    " serial=%" PRIu64 " priority=%" PRIu32
-		    " certificate_days=%s software=%s",
+		    " certificate_days=%s multi_user=%s blocks_taken=%" PRIu64
+		    " dial=%s dial_attempts=%" PRIu64 " dial_retry_ms=%" PRIu64
+		    " dial_error=\"%s\" software=%s",
 		    agent->name, agent->is_connected ? "yes" : "no",
 		    *agent->peer ? agent->peer : "-", heard, agent->claims,
 		    oldest, agent->held_claims, snapshot_state(agent),
 		    agent->records, agent->records_rejected, agent->durable,
-		    agent->priority, days,
+		    agent->priority, days, agent->is_multi_user ? "yes" : "no",
+		    agent->blocks_taken, agent->is_dialled ? agent->dial : "-",
+		    agent->dial_attempts, agent->dial_retry_ms,
+		    agent->dial_error,
 		    *agent->software ? agent->software : "-");
 }
 

@@ -116,6 +116,39 @@ static void start_listeners(struct program *program)
 	}
 }
 
+static void add_ts_agents(struct program *program)
+{
+	const struct config *config = &program->config;
+
+	for (size_t i = 0; i < config->ts_agents_count; i++) {
+		const struct ts_agent *agent = &config->ts_agents[i];
+		int error = uidrecv_receiver_add_agent(
+		    program->receiver, agent->name, agent->host, agent->port);
+
+		if (error < 0)
+			cli_die(exit_code(error),
+				"--ts-agent %s: %s; NAME must be on the list "
+				"%s, without dial=, and stand here once",
+				agent->option, uidrecv_strerror(error),
+				config->agents_path);
+	}
+}
+
+/* Nobody could ever say anything. */
+static bool is_deaf(const struct program *program)
+{
+	struct uidrecv_agent_stats agent = {.size = sizeof(agent)};
+
+	if (program->config.listeners_count > 0)
+		return false;
+	for (size_t i = 0; uidrecv_receiver_get_agent_stats(program->receiver,
+							    i, &agent) == 1;
+	     i++)
+		if (agent.is_dialled)
+			return false;
+	return true;
+}
+
 /* Tells systemd, if it asked, that we are up. */
 static void notify_ready(void)
 {
@@ -276,6 +309,12 @@ int main(int argc, char *argv[])
 	result = load_agents(&program, error, sizeof(error));
 	if (result < 0)
 		cli_die(exit_code(result), "%s", error);
+	add_ts_agents(&program);
+	if (is_deaf(&program))
+		cli_die(CLI_USAGE,
+			"--listen must be given, or --ts-agent, or an agent "
+			"with dial= in %s; see uidrecvd --help",
+			program.config.agents_path);
 	start_listeners(&program);
 	output_line(&program.output, "ready");
 	notify_ready();

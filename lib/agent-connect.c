@@ -1,80 +1,51 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* How an agent gets to its receiver, and what it hears from it. */
-#include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "agent-private.h"
-#include "clock.h"
-
-#define BACKOFF_MIN_US UINT64_C(500000)
-#define BACKOFF_MAX_US UINT64_C(60000000)
 
 /* What may wait in the connection: more would only age there. */
 #define QUEUED_MAX (256u << 10)
-
-static uint64_t random_below(uint64_t bound)
-{
-	uint64_t value = 0;
-
-	/* Never fails for so few bytes once the kernel is up. */
-	(void)!getrandom(&value, sizeof(value), 0);
-	return value % bound;
-}
-
-static void set_retry(struct uidrecv_agent *agent, uint64_t delay_us)
-{
-	agent->is_waiting = true;
-	ur_loop_set_timer(&agent->loop, &agent->retry_timer,
-			  agent->loop.now_us + delay_us);
-}
-
-/* Full jitter: agents that lost one receiver together come back apart. */
-static void back_off(struct uidrecv_agent *agent)
-{
-	set_retry(agent, random_below(agent->backoff_us + 1));
-	agent->backoff_us *= 2;
-	if (agent->backoff_us > BACKOFF_MAX_US)
-		agent->backoff_us = BACKOFF_MAX_US;
-}
-
-void ur_agent_on_retry(struct ur_timer *timer)
-{
-	struct uidrecv_agent *agent =
-	    (struct uidrecv_agent *)((char *)timer -
-				     offsetof(struct uidrecv_agent,
-					      retry_timer));
-
-	agent->is_waiting = false;
-	/* The next dispatch connects. */
-	ur_loop_wake(&agent->loop);
-}
 
 static struct uidrecv_agent *get_agent(const struct ur_conn *conn)
 {
 	return conn->options.owner;
 }
 
+/*
+ * Made as late as when TLS is up, for records may have been queued while the
+ * connection was made.
+ */
+static struct ur_session_options make_session(struct uidrecv_agent *agent)
+{
+	const struct uidrecv_agent_options *options = &agent->options;
+	struct ur_outbox *outbox = &agent->outbox;
+
+	ur_outbox_close(outbox);
+	return (struct ur_session_options){
+	    .role = UR_SOURCE,
+	    .hold_min_s = (uint16_t)options->hold_min_s,
+	    .hold_max_s = (uint16_t)options->hold_max_s,
+	    .frame_max = UR_FRAME_BODY_MAX,
+	    .clock_base_us = agent->clock_base_us,
+	    .software = agent->software,
+	    .session_id = agent->session_id,
+	    .capabilities = UR_CAPABILITY_SNAPSHOT,
+	    .acked = outbox->acked,
+	    .replay_first = outbox->acked + 1,
+	    .replay_last = outbox->serial,
+	};
+}
+
 static int on_authenticated(struct ur_conn *conn)
 {
 	struct uidrecv_agent *agent = get_agent(conn);
-	struct ur_outbox *outbox = &agent->outbox;
-	struct ur_session_options *session = &conn->options.session;
 
 	if (!ur_tls_has_name(conn->tls, agent->receiver_name))
 		return UIDRECV_E_IDENTITY;
-	/*
-	 * Set as late as this, for records may have been queued while the
-	 * connection was made.
-	 */
-	ur_outbox_close(outbox);
-	session->acked = outbox->acked;
-	session->replay_first = outbox->acked + 1;
-	session->replay_last = outbox->serial;
+	conn->options.session = make_session(agent);
 	return 0;
 }
 
@@ -91,7 +62,7 @@ void ur_agent_push(struct uidrecv_agent *agent)
 		const struct ur_buf *frame = &outbox->unsent->frame;
 
 		ur_session_update(&conn->session, ur_buf_front(frame),
-				  frame->size, agent->loop.now_us);
+				  frame->size, agent->loop->now_us);
 		if (outbox->sent < outbox->unsent->serial)
 			outbox->sent = outbox->unsent->serial;
 		outbox->unsent = outbox->unsent->next;
@@ -99,14 +70,31 @@ void ur_agent_push(struct uidrecv_agent *agent)
 	ur_conn_flush(conn);
 }
 
+static void tell_left_out(void *user, uint64_t serial, uint64_t ticket)
+{
+	struct uidrecv_agent_event event = {
+	    .type = UIDRECV_AGENT_REJECTED,
+	    .serial = serial,
+	    .ticket = ticket,
+	    .code = UIDRECV_REJECT_UNSUPPORTED,
+	    .text = "the receiver takes no port blocks",
+	};
+
+	ur_agent_tell(user, &event);
+}
+
 /* A receiver that takes less than the last one: begin a new session. */
 static void renumber(struct uidrecv_agent *agent, struct ur_conn *conn,
 		     uint32_t body_max)
 {
-	uint64_t session_id = random_below(UINT64_MAX) + 1;
+	uint64_t session_id = 0;
 	int left_out = ur_outbox_renumber(&agent->outbox, body_max,
-					  conn->session.peer_capabilities);
+					  conn->session.peer_capabilities,
+					  tell_left_out, agent);
 
+	/* Never fails for so few bytes once the kernel is up. */
+	while (!session_id)
+		(void)!getrandom(&session_id, sizeof(session_id), 0);
 	if (left_out < 0)
 		ur_log(&agent->log, UIDRECV_LOG_ERROR,
 		       "no memory to put what waits into other frames");
@@ -114,8 +102,8 @@ static void renumber(struct uidrecv_agent *agent, struct ur_conn *conn,
 		agent->session_id = session_id;
 	if (left_out > 0)
 		ur_log(&agent->log, UIDRECV_LOG_WARNING,
-		       "%s: takes no snapshots or no REFRESH ALL; %d messages "
-		       "were left out",
+		       "%s: takes no snapshots, no REFRESH ALL or no port "
+		       "blocks; %d messages or records were left out",
 		       conn->peer, left_out);
 	ur_conn_bye(conn, UIDRECV_BYE_SHUTDOWN, NULL);
 }
@@ -135,7 +123,7 @@ static void on_ready(struct ur_conn *conn)
 	if (!(agent->capabilities & UR_CAPABILITY_SNAPSHOT))
 		agent->outbox.is_snapshot_open = false;
 	agent->outbox.body_max = body_max;
-	agent->backoff_us = BACKOFF_MIN_US;
+	ur_dialer_succeeded(&agent->dialer);
 	agent->is_open = true;
 	agent->connects++;
 	ur_outbox_rewind(&agent->outbox);
@@ -201,19 +189,14 @@ static void on_message(struct ur_conn *conn, const struct ur_message *message)
 	}
 }
 
-static bool is_final(int error, uint16_t bye)
-{
-	return bye >= UIDRECV_BYE_NOT_AUTHORIZED ||
-	       error == UIDRECV_E_CERTIFICATE || error == UIDRECV_E_IDENTITY ||
-	       error == UIDRECV_E_ALPN;
-}
-
 static void on_ended(struct ur_conn *conn, int error)
 {
 	struct uidrecv_agent *agent = get_agent(conn);
 	uint16_t received = conn->session.bye_received;
 	uint16_t code = received ? received : conn->session.bye_sent;
-	bool is_refusal = is_final(error, code);
+	/* Who is waited for may always come again. */
+	bool is_refusal =
+	    !agent->options.listener && ur_dialer_is_refusal(error, code);
 	struct uidrecv_agent_event event = {
 	    .type = is_refusal ? UIDRECV_AGENT_REFUSED : UIDRECV_AGENT_LOST,
 	    .error = error,
@@ -231,10 +214,12 @@ static void on_ended(struct ur_conn *conn, int error)
 		return;
 	ur_log(&agent->log, UIDRECV_LOG_WARNING, "%s", event.text);
 	ur_agent_tell(agent, &event);
+	if (agent->options.listener)
+		return;
 	if (!is_refusal)
-		back_off(agent);
+		ur_dialer_retry(&agent->dialer);
 	else if (agent->options.retry_refused)
-		set_retry(agent, BACKOFF_MAX_US);
+		ur_dialer_retry_refused(&agent->dialer);
 	else
 		agent->refused = UIDRECV_E_REFUSED;
 }
@@ -251,78 +236,75 @@ static const struct ur_conn_ops ops = {
     .gone = on_gone,
 };
 
-/* A socket that is connecting, or -errno. Tries the addresses in turn. */
-static int begin_connect(const struct uidrecv_agent *agent)
+/*
+ * The receiver knows of a broken connection before we do: its newer one counts.
+ * What was said on the former is said again, for that takes no more answers.
+ */
+int ur_agent_take(struct uidrecv_agent *agent, struct ur_conn *conn)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-				 .ai_flags = AI_NUMERICSERV};
-	struct addrinfo *all, *info;
-	uint64_t count = 0, skip;
-	char port[8];
-	int fd, error;
+	struct ur_conn *next;
 
-	snprintf(port, sizeof(port), "%u", agent->port);
-	if (getaddrinfo(agent->host, port, &hints, &all))
-		return -EHOSTUNREACH;
-	for (info = all; info; info = info->ai_next)
-		count++;
-	skip = agent->attempts % count;
-	for (info = all; skip--; info = info->ai_next)
-		;
-	fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-		    0);
-	error = fd < 0 ? -errno : 0;
-	if (!error && connect(fd, info->ai_addr, info->ai_addrlen) < 0 &&
-	    errno != EINPROGRESS) {
-		error = -errno;
-		close(fd);
+	if (agent->is_finishing && !agent->outbox.first)
+		return UIDRECV_E_CLOSED;
+	/* Who comes again and again leaves one that lingers, not many. */
+	for (struct ur_conn *old = agent->conns; old; old = next) {
+		next = old->next;
+		if (old != agent->conn)
+			ur_conn_free(old);
 	}
-	freeaddrinfo(all);
-	return error ? error : fd;
+	if (agent->conn)
+		ur_conn_bye(agent->conn, UIDRECV_BYE_REPLACED, NULL);
+	ur_conn_move(conn, &agent->conns);
+	conn->options.owner = agent;
+	conn->options.ops = &ops;
+	conn->options.session = make_session(agent);
+	agent->conn = conn;
+	agent->dialer.attempts++;
+	return 0;
 }
 
-static void tell_failed(struct uidrecv_agent *agent, int error)
+static void on_failed(struct ur_dialer *dialer, int error, const char *text)
 {
+	struct uidrecv_agent *agent = dialer->owner;
 	struct uidrecv_agent_event event = {.type = UIDRECV_AGENT_LOST,
 					    .error = error};
 
 	snprintf(event.text, sizeof(event.text), "%s: %s", agent->receiver,
-		 uidrecv_strerror(error));
+		 text);
 	ur_log(&agent->log, UIDRECV_LOG_WARNING, "%s", event.text);
 	ur_agent_tell(agent, &event);
-	back_off(agent);
+	ur_dialer_retry(dialer);
 }
 
-void ur_agent_connect(struct uidrecv_agent *agent)
+static void on_connecting(struct ur_dialer *dialer, int fd)
 {
-	const struct uidrecv_agent_options *given = &agent->options;
+	struct uidrecv_agent *agent = dialer->owner;
 	struct ur_conn_options options = {
-	    .loop = &agent->loop,
+	    .loop = agent->loop,
 	    .context = agent->tls,
 	    .ops = &ops,
 	    .owner = agent,
-	    .handshake_us = given->connect_ms * UINT64_C(1000),
+	    .handshake_us = agent->options.connect_ms * UINT64_C(1000),
 	    .is_connecting = true,
-	    .session =
-		{
-		    .role = UR_SOURCE,
-		    .hold_min_s = (uint16_t)given->hold_min_s,
-		    .hold_max_s = (uint16_t)given->hold_max_s,
-		    .frame_max = UR_FRAME_BODY_MAX,
-		    .clock_base_us = agent->clock_base_us,
-		    .software = agent->software,
-		    .session_id = agent->session_id,
-		    .capabilities = UR_CAPABILITY_SNAPSHOT,
-		},
 	};
-	int fd = begin_connect(agent);
-	int error = fd;
+	int error = ur_conn_new(&agent->conn, fd, &agent->conns, &options);
 
-	/* The resolver's time is not the connection's, nor the back-off's. */
-	agent->loop.now_us = ur_clock_boot_us();
-	agent->attempts++;
-	if (fd >= 0)
-		error = ur_conn_new(&agent->conn, fd, &agent->conns, &options);
-	if (error < 0)
-		tell_failed(agent, error);
+	if (error)
+		on_failed(dialer, error, uidrecv_strerror(error));
+}
+
+int ur_agent_init_dialer(struct uidrecv_agent *agent)
+{
+	int error;
+
+	ur_resolver_init(&agent->resolver, agent->loop);
+	error = ur_dialer_init(&agent->dialer, &agent->resolver);
+	if (error)
+		return error;
+	agent->dialer.host = agent->host;
+	agent->dialer.port = agent->port;
+	agent->dialer.owner = agent;
+	agent->dialer.connecting = on_connecting;
+	agent->dialer.failed = on_failed;
+	return 0;
 }

@@ -10,6 +10,7 @@
 #include <uidrecv/types.h>
 
 #include "listener.h"
+#include "words.h"
 
 /* Connections taken in one dispatch, so that sessions get their turn. */
 #define ACCEPTS_MAX 64
@@ -148,35 +149,6 @@ void ur_listener_free(struct ur_listener *listener)
 	free(listener);
 }
 
-int ur_listener_split(const char *text, char *host, size_t host_room,
-		      uint16_t *ret_port)
-{
-	const char *colon = strrchr(text, ':');
-	const char *start = text;
-	unsigned long port;
-	size_t size;
-	char *end;
-
-	if (!colon || colon[1] < '0' || colon[1] > '9')
-		return -EINVAL;
-	port = strtoul(colon + 1, &end, 10);
-	if (*end || port > UINT16_MAX)
-		return -EINVAL;
-	size = (size_t)(colon - text);
-	if (size >= 2 && text[0] == '[' && colon[-1] == ']') {
-		start++;
-		size -= 2;
-	} else if (memchr(text, ':', size)) {
-		return -EINVAL; /* an IPv6 address without brackets */
-	}
-	if (!size || size >= host_room)
-		return -EINVAL;
-	memcpy(host, start, size);
-	host[size] = '\0';
-	*ret_port = (uint16_t)port;
-	return 0;
-}
-
 static int listen_on(int family, const void *name, socklen_t size)
 {
 	int one = 1, error;
@@ -251,7 +223,7 @@ int ur_listener_bind(const char *address, int ret_fds[2])
 	uint16_t port;
 	int fd;
 
-	if (ur_listener_split(address, host, sizeof(host), &port) < 0)
+	if (!ur_words_endpoint(address, host, sizeof(host), &port))
 		return -EINVAL;
 	if (!strcmp(host, "*"))
 		return bind_all(port, ret_fds);

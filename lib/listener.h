@@ -32,11 +32,4 @@ void ur_listener_free(struct ur_listener *listener);
  */
 int ur_listener_bind(const char *address, int ret_fds[2]);
 
-/*
- * Cuts "HOST:PORT" or "[IPV6]:PORT" in two. host has room for host_room bytes.
- * 0 or -EINVAL.
- */
-int ur_listener_split(const char *text, char *host, size_t host_room,
-		      uint16_t *ret_port);
-
 #endif

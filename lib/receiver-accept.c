@@ -14,14 +14,16 @@ static uint64_t count_same_source(const struct uidrecv_receiver *receiver,
 
 	for (const struct ur_conn *conn = receiver->conns; conn;
 	     conn = conn->next)
-		count += conn->peer_address.hi == address.hi &&
+		count += !ur_receiver_has_dialled(conn) &&
+			 conn->peer_address.hi == address.hi &&
 			 conn->peer_address.lo == address.lo;
 	return count;
 }
 
 static bool is_in_handshake(const struct ur_conn *conn)
 {
-	return conn->state < UR_CONN_FLUSHING &&
+	return !ur_receiver_has_dialled(conn) &&
+	       conn->state < UR_CONN_FLUSHING &&
 	       (conn->state != UR_CONN_SESSION ||
 		conn->session.state < UR_SESSION_OPEN);
 }
@@ -59,10 +61,10 @@ static struct ur_session_options make_session_options(
 	};
 }
 
-void ur_receiver_accepted(struct ur_listener *listener, int fd)
+struct ur_conn_options ur_receiver_conn_options(
+    struct uidrecv_receiver *receiver)
 {
-	struct uidrecv_receiver *receiver = listener->owner;
-	struct ur_conn_options options = {
+	return (struct ur_conn_options){
 	    .loop = &receiver->loop,
 	    .context = receiver->tls,
 	    .ops = &ur_receiver_conn_ops,
@@ -70,11 +72,18 @@ void ur_receiver_accepted(struct ur_listener *listener, int fd)
 	    .session = make_session_options(receiver),
 	    .handshake_us = receiver->options.handshake_ms * UINT64_C(1000),
 	};
+}
+
+void ur_receiver_accepted(struct ur_listener *listener, int fd)
+{
+	struct uidrecv_receiver *receiver = listener->owner;
+	struct ur_conn_options options = ur_receiver_conn_options(receiver);
 	struct ur_conn *conn;
 	int error;
 
 	receiver->stats.accepted++;
-	if (receiver->stats.connections >= receiver->options.connections_max) {
+	if (receiver->stats.connections - receiver->dialled >=
+	    receiver->options.connections_max) {
 		receiver->stats.refused_limit++;
 		close(fd);
 		return;

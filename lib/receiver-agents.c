@@ -160,13 +160,23 @@ static bool keep_claim(void *user, uint32_t agent,
 	       ur_admit_claim(keeping->by_id[agent]->right, address, claim);
 }
 
-/* Drops the claims that the list does not allow any more. */
+static bool keep_system(void *user, uint32_t agent,
+			const struct uidrecv_system *system)
+{
+	const struct keeping *keeping = user;
+
+	return agent < keeping->count && keeping->by_id[agent] &&
+	       !ur_admit_system(keeping->by_id[agent]->right, system);
+}
+
+/* Drops the systems and claims that the list does not allow any more. */
 static int restrict_store(struct uidrecv_receiver *receiver,
 			  const struct ur_peer *peers, size_t count)
 {
 	struct keeping keeping = {
 	    .count = (size_t)ur_store_get_agent_id_max(receiver->store) + 1,
 	};
+	uint64_t now_us, wall_us;
 	int error;
 
 	keeping.by_id = calloc(keeping.count, sizeof(*keeping.by_id));
@@ -175,11 +185,23 @@ static int restrict_store(struct uidrecv_receiver *receiver,
 	for (size_t i = 0; i < count; i++)
 		if (peers[i].id)
 			keeping.by_id[peers[i].id] = &peers[i];
-	error = ur_store_restrict(receiver->store,
-				  ur_receiver_store_now_us(receiver),
-				  ur_clock_wall_us(), keep_claim, &keeping);
+	now_us = ur_receiver_store_now_us(receiver);
+	wall_us = ur_clock_wall_us();
+	error = ur_store_restrict_systems(receiver->store, now_us, wall_us,
+					  keep_system, &keeping);
+	if (!error)
+		error = ur_store_restrict(receiver->store, now_us, wall_us,
+					  keep_claim, &keeping);
 	free(keeping.by_id);
 	return error;
+}
+
+static bool has_dial(const struct uidrecv_rights *rights)
+{
+	for (size_t i = 0; i < uidrecv_rights_count(rights); i++)
+		if (ur_rights_at(rights, i)->dial)
+			return true;
+	return false;
 }
 
 static int replace_agents(struct uidrecv_receiver *receiver,
@@ -192,13 +214,17 @@ static int replace_agents(struct uidrecv_receiver *receiver,
 
 	if (!peers)
 		return -ENOMEM;
-	error = make_ranks(receiver, peers, count, &ranks, &ranks_count);
+	error = ur_receiver_make_dials(receiver, rights);
+	if (!error)
+		error =
+		    make_ranks(receiver, peers, count, &ranks, &ranks_count);
 	if (!error) {
 		error = restrict_store(receiver, peers, count);
 		if (error)
 			free(ranks);
 	}
 	if (error) {
+		ur_receiver_use_dials(receiver); /* the former ones */
 		free(peers);
 		return error;
 	}
@@ -209,6 +235,7 @@ static int replace_agents(struct uidrecv_receiver *receiver,
 	receiver->peers = peers;
 	receiver->peers_count = count;
 	receiver->rights = rights;
+	ur_receiver_use_dials(receiver);
 	return 0;
 }
 
@@ -220,6 +247,8 @@ int uidrecv_receiver_set_agents(struct uidrecv_receiver *receiver,
 
 	if (!receiver)
 		return -EINVAL;
+	if (!receiver->tls_client && has_dial(rights))
+		return UIDRECV_E_CREDENTIALS;
 	/*
 	 * Batches point to peers: none may be left. That the table cannot be
 	 * made keeps no right from being taken away.
@@ -243,36 +272,49 @@ int uidrecv_receiver_set_agents(struct uidrecv_receiver *receiver,
 	return ur_receiver_publish(receiver);
 }
 
-struct ur_tls_files ur_receiver_get_files(
-    const struct uidrecv_receiver *receiver)
+int ur_receiver_load_certificates(struct uidrecv_receiver *receiver,
+				  char *error, size_t error_size)
 {
-	return (struct ur_tls_files){
+	struct ur_tls_files files = {
 	    .cert = receiver->cert_path,
 	    .key = receiver->key_path,
 	    .ca = receiver->ca_path,
 	    .crl = receiver->crl_path,
 	};
+	struct ur_tls_context *server, *client;
+	int ret;
+
+	ret = ur_tls_context_new(&server, UR_TLS_SERVER, &files, error,
+				 error_size);
+	if (ret)
+		return ret;
+	ret = ur_tls_context_new(&client, UR_TLS_CLIENT, &files, error,
+				 error_size);
+	if (ret) {
+		ur_tls_context_unref(server);
+		return ret;
+	}
+	ur_tls_context_unref(receiver->tls);
+	ur_tls_context_unref(receiver->tls_client);
+	receiver->tls = server;
+	receiver->tls_client = client;
+	return 0;
 }
 
 int uidrecv_receiver_reload_certificates(struct uidrecv_receiver *receiver,
 					 char *error, size_t error_size)
 {
-	struct ur_tls_context *context;
-	struct ur_tls_files files;
 	int ret;
 
 	if (!receiver || !receiver->cert_path)
 		return -EINVAL;
-	files = ur_receiver_get_files(receiver);
-	ret = ur_tls_context_new(&context, UR_TLS_SERVER, &files, error,
-				 error_size);
+	ret = ur_receiver_load_certificates(receiver, error, error_size);
 	if (ret)
 		return ret;
-	ur_tls_context_unref(receiver->tls);
-	receiver->tls = context;
 	for (struct ur_conn *conn = receiver->conns; conn; conn = conn->next)
 		if (conn->state == UR_CONN_SESSION &&
-		    ur_tls_reverify(conn->tls, context) < 0)
+		    ur_tls_reverify(conn->tls,
+				    ur_receiver_get_tls(receiver, conn)) < 0)
 			ur_conn_bye(conn, UIDRECV_BYE_CERTIFICATE, NULL);
 	ur_log(&receiver->log, UIDRECV_LOG_INFO,
 	       "certificates were read again");

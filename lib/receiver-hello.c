@@ -206,7 +206,10 @@ static void accept_session(struct uidrecv_receiver *receiver,
 	peer->measured_us = now_us;
 	peer->offset_us = row->offset_us;
 	ur_session_accept(&conn->session, row->durable, now_us);
-	receiver->handshakes--;
+	if (conn->dial)
+		ur_receiver_dial_opened(conn);
+	else
+		receiver->handshakes--;
 	receiver->stats.sessions++;
 	ur_log_peer(&receiver->log, UIDRECV_LOG_INFO, now_us,
 		    "%s: session %016llx of %s begins after serial %llu",

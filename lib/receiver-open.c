@@ -115,14 +115,14 @@ static int open_store(struct uidrecv_receiver *receiver, char *error,
 static int open_all(struct uidrecv_receiver *receiver, char *error,
 		    size_t error_size)
 {
-	struct ur_tls_files files = ur_receiver_get_files(receiver);
 	int ret = ur_loop_init(&receiver->loop);
 
 	if (ret)
 		return ret;
+	ur_resolver_init(&receiver->resolver, &receiver->loop);
 	if (receiver->cert_path) {
-		ret = ur_tls_context_new(&receiver->tls, UR_TLS_SERVER, &files,
-					 error, error_size);
+		ret =
+		    ur_receiver_load_certificates(receiver, error, error_size);
 		if (ret)
 			return ret;
 	}
@@ -192,14 +192,19 @@ void uidrecv_receiver_free(struct uidrecv_receiver *receiver)
 		return;
 	if (receiver->pid != getpid())
 		ur_loop_disown(&receiver->loop);
+	/* Nothing is begun any more for what ends here. */
+	receiver->stop_at_us = receiver->loop.now_us;
 	while (receiver->conns)
 		ur_conn_free(receiver->conns);
+	ur_receiver_free_dials(receiver);
+	ur_resolver_done(&receiver->resolver);
 	ur_receiver_close_listeners(receiver);
 	ur_receiver_forget_hellos(receiver);
 	ur_round_done(&receiver->round);
 	ur_table_close(receiver->table);
 	ur_store_close(receiver->store);
 	ur_tls_context_unref(receiver->tls);
+	ur_tls_context_unref(receiver->tls_client);
 	ur_loop_done(&receiver->loop);
 	free(receiver->peers);
 	free(receiver->ranks);

@@ -8,8 +8,25 @@
 #include <uidrecv/receiver.h>
 
 #include "conn.h"
+#include "dialer.h"
 #include "listener.h"
 #include "round.h"
+
+/* An agent that listens, and how the receiver gets to it. */
+struct ur_dial {
+	struct ur_dial *next;
+	struct uidrecv_receiver *receiver;
+	char *name;
+	char *added; /* by uidrecv_receiver_add_agent(): "HOST:PORT", or NULL */
+	/* Where it is sought now: "HOST:PORT"; "": nowhere. */
+	char target[UIDRECV_NAME_MAX + 1];
+	char host[UIDRECV_NAME_MAX + 1];
+	struct ur_dialer dialer;
+	struct ur_conn *conn; /* from its beginning to its end, or NULL */
+	uint64_t opened_us;   /* its READY; 0: not yet */
+	bool is_failing;      /* and that was said */
+	char error[256];      /* why the last attempt or session ended */
+};
 
 struct uidrecv_receiver {
 	struct uidrecv_receiver_options options; /* defaults filled in */
@@ -19,7 +36,8 @@ struct uidrecv_receiver {
 
 	struct ur_log log;
 	struct ur_loop loop;
-	struct ur_tls_context *tls; /* NULL: no certificate, never listens */
+	/* NULL: no certificate, never listens and never connects. */
+	struct ur_tls_context *tls, *tls_client;
 	struct ur_store *store;
 	struct ur_table *table;
 	struct ur_round round;
@@ -34,7 +52,12 @@ struct uidrecv_receiver {
 	struct ur_greeting *greetings, **greetings_last; /* HELLOs that wait */
 	struct ur_listener *listeners;
 	struct ur_conn *conns; /* newest first */
-	uint64_t handshakes;   /* connections before READY */
+	uint64_t handshakes;   /* that came, before READY */
+
+	struct ur_resolver resolver;
+	struct ur_dial *dials;
+	uint64_t dialled;      /* of the connections */
+	uint64_t dial_next_us; /* when the next may begin */
 
 	struct ur_timer second_timer; /* housekeeping */
 	struct ur_timer retry_timer;  /* of a round that failed */
@@ -53,7 +76,8 @@ struct uidrecv_receiver {
 
 /* The sink's: what it takes beside UPDATE. */
 #define UR_RECEIVER_CAPABILITIES                                               \
-	(UR_CAPABILITY_SNAPSHOT | UR_CAPABILITY_REFRESH_ALL)
+	(UR_CAPABILITY_SNAPSHOT | UR_CAPABILITY_REFRESH_ALL |                  \
+	 UR_CAPABILITY_PORTS)
 
 static inline uint64_t ur_receiver_store_now_us(
     const struct uidrecv_receiver *receiver)
@@ -83,6 +107,33 @@ void ur_receiver_close_listeners(struct uidrecv_receiver *receiver);
 
 void ur_receiver_accepted(struct ur_listener *listener, int fd);
 void ur_receiver_accept_failed(struct ur_listener *listener, int error);
+
+/* What all connections have in common. */
+struct ur_conn_options ur_receiver_conn_options(
+    struct uidrecv_receiver *receiver);
+
+/* receiver-dial.c */
+
+/* Did we connect? Such a one counts against no limit. */
+static inline bool ur_receiver_has_dialled(const struct ur_conn *conn)
+{
+	return conn->options.is_connecting;
+}
+
+/* READY was sent on a connection that has a dial. */
+void ur_receiver_dial_opened(struct ur_conn *conn);
+void ur_receiver_dial_ended(struct ur_conn *conn, int error);
+
+/* Makes what a list needs; nothing begins yet. 0 or -ENOMEM. */
+int ur_receiver_make_dials(struct uidrecv_receiver *receiver,
+			   const struct uidrecv_rights *rights);
+
+/* Begins, keeps and ends by the list in force and by what the host added. */
+void ur_receiver_use_dials(struct uidrecv_receiver *receiver);
+
+/* No attempt is made any more; sessions go on. */
+void ur_receiver_stop_dials(struct uidrecv_receiver *receiver);
+void ur_receiver_free_dials(struct uidrecv_receiver *receiver);
 
 /* receiver-session.c */
 
@@ -136,9 +187,17 @@ struct ur_peer *ur_receiver_find_peer(struct uidrecv_receiver *receiver,
 /* Gives a peer its row and its name in the table. 0 or an error. */
 int ur_receiver_enrol(struct uidrecv_receiver *receiver, struct ur_peer *peer);
 
-/* The files that the certificates are read from. */
-struct ur_tls_files ur_receiver_get_files(
-    const struct uidrecv_receiver *receiver);
+/* The context of the side that we are on in this connection. */
+static inline struct ur_tls_context *ur_receiver_get_tls(
+    const struct uidrecv_receiver *receiver, const struct ur_conn *conn)
+{
+	return ur_receiver_has_dialled(conn) ? receiver->tls_client
+					     : receiver->tls;
+}
+
+/* Reads the files for both sides; changes nothing on failure. */
+int ur_receiver_load_certificates(struct uidrecv_receiver *receiver,
+				  char *error, size_t error_size);
 
 /* Ends sessions whose certificate has expired. */
 void ur_receiver_check_certificates(struct uidrecv_receiver *receiver);

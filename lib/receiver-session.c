@@ -19,15 +19,38 @@ static struct uidrecv_receiver *get_receiver(const struct ur_conn *conn)
 	return conn->options.owner;
 }
 
+/*
+ * Nobody else than the one that we meant to find there, and by a name alone: an
+ * address is no identity.
+ */
+static int identify_dialled(struct ur_conn *conn)
+{
+	struct uidrecv_receiver *receiver = get_receiver(conn);
+	const struct ur_dial *dial = conn->dial;
+
+	for (size_t i = 0; i < ur_tls_get_names_count(conn->tls); i++) {
+		if (strcmp(ur_tls_get_name(conn->tls, i), dial->name) != 0)
+			continue;
+		conn->agent = ur_receiver_find_peer(receiver, dial->name,
+						    strlen(dial->name));
+		return 0;
+	}
+	receiver->stats.refused_identity++;
+	return UIDRECV_E_IDENTITY;
+}
+
 static int on_authenticated(struct ur_conn *conn)
 {
 	struct uidrecv_receiver *receiver = get_receiver(conn);
+	struct ur_tls_context *context = ur_receiver_get_tls(receiver, conn);
 	size_t count = ur_tls_get_names_count(conn->tls);
 
 	/* The files were read again while it shook hands. */
-	if (conn->options.context != receiver->tls &&
-	    ur_tls_reverify(conn->tls, receiver->tls) < 0)
+	if (conn->options.context != context &&
+	    ur_tls_reverify(conn->tls, context) < 0)
 		return UIDRECV_E_CERTIFICATE;
+	if (ur_receiver_has_dialled(conn))
+		return identify_dialled(conn);
 	/* Before the first list nobody can be told that he is not on it. */
 	if (!receiver->rights)
 		return UIDRECV_BYE_OVERLOADED;
@@ -66,7 +89,7 @@ static void answer_again(struct ur_conn *conn, uint64_t serial)
 	ur_session_ack(&conn->session, serial, receiver->loop.now_us);
 }
 
-/* UPDATE, SNAPSHOT BEGIN and END, REFRESH ALL. */
+/* UPDATE, SNAPSHOT BEGIN and END, REFRESH ALL, TS CONFIG. */
 static void on_statement(struct ur_conn *conn, const struct ur_message *message)
 {
 	struct uidrecv_receiver *receiver = get_receiver(conn);
@@ -119,6 +142,7 @@ static void on_message(struct ur_conn *conn, const struct ur_message *message)
 	case UR_SNAPSHOT_BEGIN:
 	case UR_SNAPSHOT_END:
 	case UR_REFRESH_ALL:
+	case UR_TS_CONFIG:
 		on_statement(conn, message);
 		break;
 	case UR_KEEPALIVE:
@@ -191,8 +215,10 @@ static void log_end(struct uidrecv_receiver *receiver,
 	const struct ur_peer *peer = conn->agent;
 	const char *name = peer ? peer->right->name : "nobody";
 
-	/* Said already, in on_authenticated(). */
+	/* Said already, in on_authenticated(); or told of the dial. */
 	if (conn->session.bye_sent == UIDRECV_BYE_NOT_AUTHORIZED && !peer)
+		return;
+	if (ur_receiver_has_dialled(conn) && !was_open)
 		return;
 	if (was_open && (error == UIDRECV_E_CLOSED || error == UIDRECV_E_BYE))
 		ur_log_peer(&receiver->log, UIDRECV_LOG_INFO,
@@ -218,15 +244,20 @@ static void on_ended(struct ur_conn *conn, int error)
 	if (was_open) {
 		peer->conn = NULL;
 		receiver->stats.sessions--;
-	} else {
+	} else if (!ur_receiver_has_dialled(conn)) {
 		receiver->handshakes--;
 	}
 	log_end(receiver, conn, error, was_open);
+	if (conn->dial)
+		ur_receiver_dial_ended(conn, error);
 }
 
 static void on_gone(struct ur_conn *conn)
 {
-	get_receiver(conn)->stats.connections--;
+	struct uidrecv_receiver *receiver = get_receiver(conn);
+
+	receiver->stats.connections--;
+	receiver->dialled -= ur_receiver_has_dialled(conn);
 }
 
 void ur_receiver_pause_all(struct uidrecv_receiver *receiver)

@@ -61,6 +61,21 @@ static void fill_connection(const struct ur_peer *peer,
 	stats->certificate_days = days_until(ur_tls_get_not_after(conn->tls));
 }
 
+static void fill_dial(const struct ur_peer *peer,
+		      struct uidrecv_agent_stats *stats)
+{
+	const struct ur_dial *dial = peer->dial;
+
+	if (!dial)
+		return;
+	stats->is_dialled = true;
+	stats->dial_attempts = dial->dialer.attempts;
+	stats->dial_retry_ms =
+	    ur_dialer_get_wait_us(&dial->dialer, ur_clock_boot_us()) / 1000;
+	memcpy(stats->dial, dial->target, sizeof(dial->target));
+	memcpy(stats->dial_error, dial->error, sizeof(dial->error));
+}
+
 static void fill_oldest(const struct uidrecv_receiver *receiver,
 			const struct ur_peer *peer,
 			struct uidrecv_agent_stats *stats)
@@ -93,6 +108,7 @@ int uidrecv_receiver_get_agent_stats(const struct uidrecv_receiver *receiver,
 	stats.records = peer->records;
 	stats.records_rejected = peer->records_rejected;
 	fill_connection(peer, &stats);
+	fill_dial(peer, &stats);
 	row = peer->id ? ur_store_get_agent_by_id(receiver->store, peer->id)
 		       : NULL;
 	if (row) {
@@ -104,6 +120,9 @@ int uidrecv_receiver_get_agent_stats(const struct uidrecv_receiver *receiver,
 		stats.held_claims = row->epochs.held_claims;
 		stats.is_in_snapshot = row->epochs.is_open;
 		stats.resync_code = row->epochs.wanted;
+		stats.blocks_taken = row->blocks_taken;
+		stats.is_multi_user =
+		    ur_store_get_system(receiver->store, row->id);
 	}
 	fill_oldest(receiver, peer, &stats);
 	ur_options_give(ret_stats, &stats, sizeof(stats));

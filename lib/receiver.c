@@ -241,6 +241,7 @@ static bool has_drained(struct uidrecv_receiver *receiver, uint64_t updates)
 	if (!receiver->stop_at_us) {
 		receiver->stop_at_us = receiver->loop.now_us + STOP_US;
 		ur_receiver_close_listeners(receiver);
+		ur_receiver_stop_dials(receiver);
 	}
 	if (receiver->is_blocked ||
 	    receiver->loop.now_us + STOP_US / 2 >= receiver->stop_at_us)

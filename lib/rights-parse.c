@@ -132,6 +132,20 @@ static int parse_allow(struct parser *parser, char *list)
 	return 0;
 }
 
+static int parse_dial(struct parser *parser, const char *value)
+{
+	struct ur_shown shown;
+
+	if (!ur_right_dial_is_valid(value))
+		return fail(parser,
+			    "dial=%s is no host and port; write where the "
+			    "agent listens, such as ts1.example.com:5009 or "
+			    "[2001:db8::1]:5009",
+			    ur_words_show(&shown, value));
+	parser->agent.dial = value;
+	return 0;
+}
+
 enum key {
 	KEY_PRIORITY,
 	KEY_LIFETIME,
@@ -140,6 +154,7 @@ enum key {
 	KEY_KEEP_PERCENT,
 	KEY_DOMAINS,
 	KEY_ALLOW,
+	KEY_DIAL,
 	KEYS_COUNT,
 };
 
@@ -154,6 +169,7 @@ static const struct {
     [KEY_KEEP_PERCENT] = {"keep_percent", 1, 100},
     [KEY_DOMAINS] = {"domains", 0, 0},
     [KEY_ALLOW] = {"allow", 0, 0},
+    [KEY_DIAL] = {"dial", 0, 0},
 };
 
 static int parse_number(struct parser *parser, enum key key, const char *value)
@@ -194,7 +210,7 @@ static int parse_pair(struct parser *parser, char *word, char *equals)
 		return fail(parser,
 			    "the key %s= is unknown; write priority=, "
 			    "lifetime_s=, lifetime_max_s=, mappings_max=, "
-			    "keep_percent=, domains= or allow=",
+			    "keep_percent=, domains=, allow= or dial=",
 			    ur_words_show(&shown, word));
 	if (parser->keys & 1u << key)
 		return fail(parser, "%s= stands twice; write it once", word);
@@ -203,6 +219,8 @@ static int parse_pair(struct parser *parser, char *word, char *equals)
 		return parse_domains(parser, equals + 1);
 	if (key == KEY_ALLOW)
 		return parse_allow(parser, equals + 1);
+	if (key == KEY_DIAL)
+		return parse_dial(parser, equals + 1);
 	return parse_number(parser, key, equals + 1);
 }
 

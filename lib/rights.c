@@ -8,6 +8,7 @@
 #include "network.h"
 #include "options.h"
 #include "utf8.h"
+#include "words.h"
 
 struct uidrecv_rights {
 	struct ur_right **rights; /* sorted by name */
@@ -72,6 +73,29 @@ bool ur_right_domain_is_valid(const char *domain)
 	       ur_utf8_is_clean(domain, size) && !strpbrk(domain, "\\@");
 }
 
+/* What a name or an address has, so that it can stand in a log as it is. */
+static bool is_host(const char *host)
+{
+	for (; *host; host++) {
+		char c = ur_ascii_lower(*host);
+
+		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') &&
+		    !strchr("-._:%", c))
+			return false;
+	}
+	return true;
+}
+
+bool ur_right_dial_is_valid(const char *dial)
+{
+	char host[UIDRECV_NAME_MAX + 1];
+	uint16_t port;
+
+	return strnlen(dial, UIDRECV_NAME_MAX + 1) <= UIDRECV_NAME_MAX &&
+	       ur_words_endpoint(dial, host, sizeof(host), &port) && port &&
+	       is_host(host);
+}
+
 static bool agent_is_valid(const struct uidrecv_agent_rights *agent)
 {
 	if (!agent->name || !ur_right_name_is_valid(agent->name))
@@ -82,6 +106,8 @@ static bool agent_is_valid(const struct uidrecv_agent_rights *agent)
 		if (!ur_network_is_valid(&agent->networks[i]))
 			return false;
 	if (!agent->domains && agent->domains_count > 0)
+		return false;
+	if (agent->dial && !ur_right_dial_is_valid(agent->dial))
 		return false;
 	for (size_t i = 0; i < agent->domains_count; i++)
 		if (!agent->domains[i] ||
@@ -122,6 +148,8 @@ static uint64_t agent_size(const struct uidrecv_agent_rights *agent)
 	size += (uint64_t)agent->domains_count * sizeof(char *);
 	for (size_t i = 0; i < agent->domains_count; i++)
 		size += strlen(agent->domains[i]) + 1;
+	if (agent->dial)
+		size += strlen(agent->dial) + 1;
 	return size;
 }
 
@@ -154,6 +182,8 @@ static void place_agent(struct ur_right *right,
 	right->name =
 	    place_text(&bytes, agent->name, strchr(agent->name, ':') == NULL);
 	right->name_size = strlen(right->name);
+	right->dial =
+	    agent->dial ? place_text(&bytes, agent->dial, false) : NULL;
 	sort_networks(right);
 }
 
@@ -346,6 +376,7 @@ static struct ur_right *copy_right(const struct ur_right *right)
 	    .allow = right->allow,
 	    .mappings_max = right->mappings_max,
 	    .keep_percent = right->keep_percent,
+	    .dial = right->dial,
 	};
 	struct ur_right *copy;
 

@@ -47,6 +47,9 @@ void ur_right_free(struct ur_right *right);
 /* Can this be the name of an agent? */
 bool ur_right_name_is_valid(const char *name);
 
+/* Is it "HOST:PORT" or "[IPV6]:PORT", to be connected to? */
+bool ur_right_dial_is_valid(const char *dial);
+
 /* Can this be a domain that an agent may name? */
 bool ur_right_domain_is_valid(const char *domain);
 

@@ -14,13 +14,15 @@
 #include "table.h"
 
 struct ur_batch;
+struct ur_dial;
 
 /* An agent on the list, and what the receiver knows of it. */
 struct ur_peer {
 	const struct ur_right *right;
-	uint32_t id;	   /* in the store; 0: never heard of */
-	void *conn;	   /* the connection that speaks for it, or NULL */
-	uint64_t heard_us; /* last frame; 0: never */
+	uint32_t id;	      /* in the store; 0: never heard of */
+	void *conn;	      /* the connection that speaks for it, or NULL */
+	struct ur_dial *dial; /* the receiver's: it connects to it; or NULL */
+	uint64_t heard_us;    /* last frame; 0: never */
 	const struct ur_batch *newest; /* of the running round */
 	uint64_t dropped;     /* refusals of serials up to this are forgotten */
 	int64_t offset_us;    /* its clock to the store's, while connected */
@@ -34,7 +36,7 @@ struct ur_peer {
 
 /*
  * A message with a serial, from its arrival to its completion: UPDATE with its
- * records, SNAPSHOT BEGIN or END, or REFRESH ALL.
+ * records, SNAPSHOT BEGIN or END, REFRESH ALL, or TS CONFIG.
  */
 struct ur_batch {
 	struct ur_batch *next;

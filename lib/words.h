@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The words of a line of configuration: cutting, reading, collecting, and
- * showing them in a message. Pure.
+ * The words of a line of configuration, or of an option: cutting, reading,
+ * collecting, and showing them in a message. Pure.
  */
 #ifndef UR_WORDS_H
 #define UR_WORDS_H
@@ -72,6 +72,39 @@ static inline bool ur_words_number(const char *word, uint64_t max,
 		number = number * 10 + digit;
 	}
 	*ret_number = number;
+	return true;
+}
+
+/*
+ * Cuts "HOST:PORT" or "[IPV6]:PORT" in two. host has room for host_room bytes.
+ * False if it is neither.
+ */
+static inline bool ur_words_endpoint(const char *text, char *host,
+				     size_t host_room, uint16_t *ret_port)
+{
+	const char *colon = strrchr(text, ':');
+	const char *start = text;
+	unsigned long port;
+	size_t size;
+	char *end;
+
+	if (!colon || colon[1] < '0' || colon[1] > '9')
+		return false;
+	port = strtoul(colon + 1, &end, 10);
+	if (*end || port > UINT16_MAX)
+		return false;
+	size = (size_t)(colon - text);
+	if (size >= 2 && text[0] == '[' && colon[-1] == ']') {
+		start++;
+		size -= 2;
+	} else if (memchr(text, ':', size)) {
+		return false; /* an IPv6 address without brackets */
+	}
+	if (!size || size >= host_room)
+		return false;
+	memcpy(host, start, size);
+	host[size] = '\0';
+	*ret_port = (uint16_t)port;
 	return true;
 }
 

@@ -39,6 +39,52 @@ void wire_new(struct wire *wire, struct live *live, const char *name)
 	ur_framer_init(&wire->framer, UR_FRAME_BODY_MAX);
 }
 
+int wire_listen(uint16_t *port)
+{
+	struct sockaddr_in name = {.sin_family = AF_INET,
+				   .sin_port = htons(*port),
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(name);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int one = 1;
+
+	cr_assert(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	cr_assert_eq(bind(fd, (struct sockaddr *)&name, size), 0, "%s",
+		     strerror(errno));
+	cr_assert_eq(listen(fd, 128), 0);
+	cr_assert_eq(getsockname(fd, (struct sockaddr *)&name, &size), 0);
+	*port = ntohs(name.sin_port);
+	return fd;
+}
+
+void wire_new_server(struct wire *wire, struct live *live, const char *name,
+		     int fd)
+{
+	int one = 1;
+
+	memset(wire, 0, sizeof(*wire));
+	wire->live = live;
+	raw_new(&wire->raw, true, live->certs, name);
+	SSL_CTX_set_info_callback(wire->raw.ctx, NULL);
+	wire->fd = fd;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	wire->ssl = SSL_new(wire->raw.ctx);
+	SSL_set_fd(wire->ssl, fd);
+	SSL_set_accept_state(wire->ssl);
+	ur_framer_init(&wire->framer, UR_FRAME_BODY_MAX);
+}
+
+void wire_accept(struct wire *wire, struct live *live, const char *name,
+		 int listener)
+{
+	int fd;
+
+	live_await(live, (fd = accept4(listener, NULL, NULL,
+				       SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0);
+	wire_new_server(wire, live, name, fd);
+}
+
 void wire_free(struct wire *wire)
 {
 	SSL_free(wire->ssl);

@@ -24,6 +24,15 @@ int wire_connect(const struct live *live);
 
 /* Connects as NAME (NULL: without a certificate); no handshake yet. */
 void wire_new(struct wire *wire, struct live *live, const char *name);
+
+/* An agent that listens: a socket on 127.0.0.1, not blocking; port 0: any. */
+int wire_listen(uint16_t *port);
+/* Takes the receiver's connection, once there is one, as NAME. */
+void wire_accept(struct wire *wire, struct live *live, const char *name,
+		 int listener);
+/* The same of a connection that was taken. */
+void wire_new_server(struct wire *wire, struct live *live, const char *name,
+		     int fd);
 void wire_free(struct wire *wire);
 /* Resets the connection instead of ending it. */
 void wire_reset(struct wire *wire);

@@ -24,9 +24,9 @@ insecure() {
 
 expect_silence 'libuidlookup needs libc alone' \
 	differs libuidlookup.so NEEDED libc.so.6
-expect_silence 'libuidrecv needs libuidlookup, OpenSSL, LMDB and libc' \
+expect_silence 'libuidrecv needs libuidlookup, OpenSSL, LMDB, c-ares and libc' \
 	differs libuidrecv.so NEEDED libuidlookup.so.0 libssl.so.3 \
-	libcrypto.so.3 liblmdb.so.0 libc.so.6
+	libcrypto.so.3 liblmdb.so.0 libcares.so.2 libc.so.6
 for noun in uidlookup uidrecv; do
 	expect_silence "lib$noun has its soname" \
 		differs "lib$noun.so" SONAME "lib$noun.so.0"

@@ -153,8 +153,8 @@ void said_hurry(const struct said *said)
 {
 	struct uidrecv_agent *agent = said->agent->agent;
 
-	if (agent->is_waiting)
-		ur_loop_set_timer(&agent->loop, &agent->retry_timer, 1);
+	if (agent->dialer.timer.index)
+		ur_loop_set_timer(agent->loop, &agent->dialer.timer, 1);
 }
 
 static void read_table(struct live *live, uint32_t users[SAID_PLACES])

@@ -12,46 +12,6 @@
 
 #include "listener.h"
 
-static void check_split(const char *text, const char *host, uint16_t port)
-{
-	char found[64] = "";
-	uint16_t number = 0;
-
-	cr_expect_eq(ur_listener_split(text, found, sizeof(found), &number), 0,
-		     "%s", text);
-	cr_expect_str_eq(found, host);
-	cr_expect_eq(number, port);
-}
-
-Test(listener, split)
-{
-	static const char *const bad[] = {
-	    "",	      ":1",
-	    "a",      "a:",
-	    "a:x",    "a:1x",
-	    "a:-1",   "a:+1",
-	    "a: 1",   "a:65536",
-	    "::1:1",  "[]:1",
-	    "[::1]1", "a:99999999999999999999",
-	    "[::1]:", "[::1:1",
-	};
-	char host[8];
-	uint16_t port;
-
-	check_split("a:1", "a", 1);
-	check_split("fw.example.com:65535", "fw.example.com", 65535);
-	check_split("10.0.0.1:0", "10.0.0.1", 0);
-	check_split("[::1]:5007", "::1", 5007);
-	check_split("[fe80::1%eth0]:5007", "fe80::1%eth0", 5007);
-	check_split("*:5007", "*", 5007);
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		cr_expect_eq(
-		    ur_listener_split(bad[i], host, sizeof(host), &port),
-		    -EINVAL, "%s", bad[i]);
-	cr_expect_eq(ur_listener_split("1234567:1", host, 8, &port), 0);
-	cr_expect_eq(ur_listener_split("12345678:1", host, 8, &port), -EINVAL);
-}
-
 static unsigned int taken, failures;
 static int last_error, last_fd = -1;
 
