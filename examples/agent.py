@@ -45,7 +45,6 @@ not who it should be, or --timeout seconds were over.
 import argparse
 import contextlib
 import dataclasses
-import ipaddress
 import os
 import queue
 import random
@@ -56,10 +55,12 @@ import socket
 import ssl
 import sys
 import threading
-import time
 
-from agent_claims import NEVER, Claims
+from agent_claims import Claims
 from agent_input import SIGNALS, BadInput, Input, interruptible
+from agent_link import (
+    Link, has_address, has_name, host_and_port, lifetime, note, seconds,
+    source_clock, tls_context)
 from uidrecv1 import ALPN, BYE_SHUTDOWN, NOT_FOUND, SNAPSHOT, Record
 from uidrecv1_source import Session
 
@@ -77,26 +78,6 @@ class Stop(Exception):
 
 # --- Receivers.
 
-def source_clock():
-    """The clock of section 6: near UTC at start, never set, never asleep."""
-    base = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    return lambda: (time.clock_gettime_ns(time.CLOCK_BOOTTIME) + base) // 1000
-
-
-def identity_matches(certificate, name):
-    """Whether a verified certificate has the name, exactly."""
-    for kind, value in certificate.get('subjectAltName', ()):
-        if kind == 'URI' and value == name:
-            return True
-        if kind == 'DNS' and value.lower() == name.lower():
-            return True
-        with contextlib.suppress(ValueError):
-            if kind == 'IP Address' and (ipaddress.ip_address(value.strip())
-                                         == ipaddress.ip_address(name)):
-                return True
-    return False
-
-
 def is_final(error):
     """Whether a TLS error is about a certificate or ALPN: section 1."""
     return (isinstance(error, ssl.SSLCertVerificationError)
@@ -105,48 +86,25 @@ def is_final(error):
                 error.reason or '') is not None)
 
 
-class Link:
-    """One receiver: its session, and the connection that it has or not."""
+class Receiver(Link):
+    """A receiver that we connect to."""
     def __init__(self, agent, address, name, report):
-        self.agent, self.clock = agent, agent.clock
-        (self.host, self.port), self.name = address, name or address[0]
-        self.session = Session(report, agent.options.batch, self._on_refused)
-        self.socket, self.is_connecting, self.is_done = None, False, False
+        super().__init__(agent, name or address[0], Session(
+            report, agent.options.batch, self._on_refused))
+        self.host, self.port = address
+        self.is_connecting = self.is_done = False
         self.due, self.pause = 0, 0.5     # when to connect; the longest pause
         self.has_opened = False
         self.wants_snapshot = not agent.options.no_snapshot
         self.is_behind = True     # it has to be told everything
         self.refresh_due = None   # since when
 
-    def move(self, now):
-        """Does what can be done without waiting. Returns whether bytes are
-        left to send."""
-        if self.socket is None:
-            if not self.is_connecting and not self.is_done and now >= self.due:
-                self.is_connecting = True
-                threading.Thread(target=self._connect, daemon=True).start()
-            return False
-        session = self.session
-        try:
-            alive = self._receive()
-            session.tick(self.clock())
-            if session.state == 'open':
-                self._opened()
-            if session.state == 'open' and self.is_finished():
-                session.bye(BYE_SHUTDOWN, 'nothing more to say')
-            waiting = self._send()
-        except OSError as error:
-            self.failed(error)
-            return False
-        if alive and session.state != 'closed':
-            return waiting
-        if not self.is_finished():
-            note(session.reason or 'the connection was lost')
-        self.disconnect()
-        return False
+    def seek(self, now):
+        if not self.is_connecting and not self.is_done and now >= self.due:
+            self.is_connecting = True
+            threading.Thread(target=self._connect, daemon=True).start()
 
-    def _opened(self):
-        """What an open session needs."""
+    def serve(self):
         session, now = self.session, self.clock()
         if (self.is_behind or session.resync is not None
                 or self.wants_snapshot and session.takes(SNAPSHOT)):
@@ -246,7 +204,8 @@ class Link:
 
     def connected(self, tls, began):
         self.socket = tls
-        if not identity_matches(tls.getpeercert(), self.name):
+        peer = tls.getpeercert()
+        if not has_name(peer, self.name) and not has_address(peer, self.name):
             raise Refused(f'the receiver is not {self.name}: give the name '
                           'in its certificate with --name')
         if tls.selected_alpn_protocol() != ALPN:
@@ -260,38 +219,9 @@ class Link:
             raise Refused(f'TLS: {error}')
         note(f'{self.host}: {error}')
 
-    def _receive(self):
-        """Drains the socket. Returns False at its end."""
-        try:
-            while data := self.socket.recv(1 << 16):
-                self.session.feed(data, self.clock())
-            return False
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return True
-
-    def _send(self):
-        """Returns whether something is left to send."""
-        out = self.session.out
-        try:
-            while out:
-                del out[:self.socket.send(out[:1 << 14])]
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            pass
-        except (BrokenPipeError, ConnectionResetError):
-            out.clear()           # what it said before is still to be read
-        return bool(out)
-
     def disconnect(self):
-        """Sends what is left and close_notify; never waits long."""
+        super().disconnect()
         session = self.session
-        if self.socket is not None:
-            with contextlib.suppress(OSError, ValueError):
-                self.socket.settimeout(1)
-                self.socket.sendall(session.out)
-                self.socket.unwrap()
-            self.socket.close()
-        self.socket, session.state = None, 'closed'
-        session.out.clear()
         if session.final:
             raise Refused(session.final)
         self.is_done = self.is_finished()
@@ -307,18 +237,14 @@ class Agent:
     """Moves bytes between the input, the sessions and the network."""
     def __init__(self, options):
         self.options, self.clock = options, source_clock()
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self.context.check_hostname = False    # identity_matches is stricter
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_3
-        self.context.set_alpn_protocols([ALPN])
-        load_credentials(self.context, options)
+        self.context = tls_context(ssl.PROTOCOL_TLS_CLIENT, options)
         self.input = Input(options.file, options.lines, options.replay,
                            self.clock)
         self.claims, self.still_on = Claims(), set()
         names = options.name or [None]
         names = names * len(options.connect) if len(names) == 1 else names
         self.links = [
-            Link(self, address, name, reporter(
+            Receiver(self, address, name, reporter(
                 address if len(options.connect) > 1 else None))
             for address, name in zip(options.connect, names)]
         self.is_caught_up = self.is_refused = False
@@ -470,54 +396,11 @@ def reporter(address):
     return lambda text: print(prefix + text, flush=True)
 
 
-def load_credentials(context, options):
-    """Raises BadInput that says which file it is: ssl does not."""
-    for path in options.cert, options.key, options.ca:
-        try:
-            open(path, 'rb').close()
-        except OSError as error:
-            raise BadInput(f'{path}: cannot be opened: {error.strerror}; '
-                           'check the path and who may read it') from None
-    try:
-        what = f'{options.cert}, {options.key}: no certificate and its key'
-        context.load_cert_chain(options.cert, options.key)
-        what = f'{options.ca}: no certificates of authorities'
-        context.load_verify_locations(options.ca)
-    except ssl.SSLError as error:
-        raise BadInput(f'{what} in PEM: {error.reason or error}') from None
-
-
-def note(text):
-    print(f'agent.py: {text}', file=sys.stderr, flush=True)
-
-
-def host_and_port(text):
-    host, _, port = text.rpartition(':')
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise argparse.ArgumentTypeError(
-            f'{text}: write HOST:PORT or [IPV6]:PORT, such as '
-            'firewall.example:5007')
-    return host.strip('[]'), int(port)
-
-
 def batch_size(text):
     if not text.isdecimal() or not 1 <= int(text) <= 1000:
         raise argparse.ArgumentTypeError(
             f'{text}: give a number from 1 to 1000')
     return int(text)
-
-
-def lifetime(text):
-    if not text.isdecimal() or not 1 <= int(text) < NEVER:
-        raise argparse.ArgumentTypeError(f'{text}: give seconds, at least 1')
-    return int(text)
-
-
-def seconds(text):
-    with contextlib.suppress(ValueError):
-        if 0 <= float(text) < 1e9:
-            return float(text)
-    raise argparse.ArgumentTypeError(f'{text}: give seconds, 0 or more')
 
 
 def parse_options(arguments):

@@ -45,7 +45,8 @@ static enum input_result parse_line(struct input *input, char *line,
 	if (now_us <= input->time_us)
 		now_us = input->time_us + 1;
 	input->time_us = now_us;
-	kind = uidagent_parse_line(line, now_us, ret_record, error, error_size);
+	kind = uidagent_parse_line(line, now_us, ret_record, &input->system,
+				   error, error_size);
 	switch (kind) {
 	case LINE_BAD:
 		return INPUT_BAD;
@@ -57,6 +58,8 @@ static enum input_result parse_line(struct input *input, char *line,
 		return INPUT_SNAPSHOT_END;
 	case LINE_REFRESH_ALL:
 		return INPUT_REFRESH_ALL;
+	case LINE_SYSTEM:
+		return INPUT_SYSTEM;
 	case LINE_EMPTY:
 		break;
 	}

@@ -20,8 +20,9 @@ struct input {
 	uint64_t load;	  /* how many mappings to invent; 0: read lines */
 	uint64_t number;  /* of the last line or invented mapping */
 	uint64_t time_us; /* of the last line */
-	bool is_ended;	  /* nothing more can be read */
-	size_t start;	  /* what is buffered and not yet taken */
+	struct uidrecv_system system;
+	bool is_ended; /* nothing more can be read */
+	size_t start;  /* what is buffered and not yet taken */
 	size_t end;
 	char buffer[INPUT_BUFFER_SIZE + 1];
 };
@@ -33,7 +34,8 @@ enum input_result {
 	INPUT_SNAPSHOT,
 	INPUT_SNAPSHOT_END,
 	INPUT_REFRESH_ALL,
-	INPUT_BAD, /* error says why line input->number is none */
+	INPUT_SYSTEM, /* in input->system */
+	INPUT_BAD,    /* error says why line input->number is none */
 };
 
 /* Takes the next record. now_us is the clock of event times. */

@@ -17,6 +17,8 @@ enum takes {
 	TAKES_LIFETIME = 1 << 2,
 	TAKES_TIME = 1 << 3, /* age_ms and token */
 	TAKES_SOURCE = 1 << 4,
+	TAKES_PORTS = 1 << 5, /* all */
+	TAKES_SYSTEM = 1 << 6,
 };
 
 static const struct {
@@ -25,15 +27,18 @@ static const struct {
 	unsigned int takes;
 } operations[] = {
     {"map", UIDRECV_OP_MAP,
-     TAKES_USER | NEEDS_USER | TAKES_LIFETIME | TAKES_TIME | TAKES_SOURCE},
-    {"refresh", UIDRECV_OP_REFRESH, TAKES_USER | TAKES_LIFETIME},
-    {"logout", UIDRECV_OP_LOGOUT, TAKES_USER | TAKES_TIME},
-    {"withdraw", UIDRECV_OP_WITHDRAW, 0},
+     TAKES_USER | NEEDS_USER | TAKES_LIFETIME | TAKES_TIME | TAKES_SOURCE |
+	 TAKES_PORTS},
+    {"refresh", UIDRECV_OP_REFRESH, TAKES_USER | TAKES_LIFETIME | TAKES_PORTS},
+    {"logout", UIDRECV_OP_LOGOUT, TAKES_USER | TAKES_TIME | TAKES_PORTS},
+    {"withdraw", UIDRECV_OP_WITHDRAW, TAKES_PORTS},
+    {"system", 0, TAKES_SYSTEM | TAKES_PORTS},
 };
 
 /* A line that is being read. */
 struct parse {
 	struct uidrecv_record *record;
+	struct uidrecv_system *system;
 	uint64_t now_us;
 	unsigned int takes;
 	char *error;
@@ -113,6 +118,99 @@ static int parse_source(struct parse *parse, const char *value)
 	return 0;
 }
 
+/* START+COUNT, all of it; changes the text. */
+static bool read_ports(char *text, struct uidrecv_ports *ret_ports)
+{
+	char *plus = strchr(text, '+');
+	uint64_t start, count;
+
+	if (!plus)
+		return false;
+	*plus = '\0';
+	if (!cli_number(text, 10, 0, UINT16_MAX, &start) ||
+	    !cli_number(plus + 1, 10, 1, UINT16_MAX + 1 - start, &count))
+		return false;
+	ret_ports->start = (uint16_t)start;
+	ret_ports->count = (uint32_t)count;
+	return true;
+}
+
+static int parse_ports(struct parse *parse, const char *value)
+{
+	struct uidrecv_ports *ports = parse->takes & TAKES_SYSTEM
+					  ? &parse->system->ports
+					  : &parse->record->ports;
+	char text[32];
+
+	if (snprintf(text, sizeof(text), "%s", value) < (int)sizeof(text) &&
+	    read_ports(text, ports))
+		return 0;
+	return refuse(parse, "ports=%s: give START+COUNT up to port 65535",
+		      value);
+}
+
+static int parse_block(struct parse *parse, const char *value)
+{
+	uint64_t size;
+
+	if (!cli_number(value, 10, 1, UINT16_MAX + 1, &size))
+		return refuse(parse, "block=%s: give the ports in a block",
+			      value);
+	parse->system->block_size = (uint32_t)size;
+	return 0;
+}
+
+static int parse_alias(struct parse *parse, const char *value)
+{
+	struct uidrecv_system *system = parse->system;
+	char text[UIDRECV_ADDRESS_TEXT_MAX];
+	size_t size;
+
+	for (;; value += size + 1) {
+		size = strcspn(value, ",");
+		if (system->aliases_count == UIDRECV_ALIASES_MAX)
+			return refuse(parse, "%s: more than %d aliases", value,
+				      UIDRECV_ALIASES_MAX);
+		if (size >= sizeof(text))
+			break;
+		memcpy(text, value, size);
+		text[size] = '\0';
+		if (uidrecv_address_parse(
+			text, &system->aliases[system->aliases_count]) < 0)
+			break;
+		system->aliases_count++;
+		if (!value[size])
+			return 0;
+	}
+	return refuse(parse, "alias=%s: give addresses with commas", value);
+}
+
+static int parse_reserved(struct parse *parse, const char *value)
+{
+	struct uidrecv_system *system = parse->system;
+	char text[32];
+	size_t size;
+
+	for (;; value += size + 1) {
+		size = strcspn(value, ",");
+		if (system->reserved_count == UIDRECV_RESERVED_MAX)
+			return refuse(parse, "%s: more than %d ranges", value,
+				      UIDRECV_RESERVED_MAX);
+		if (size >= sizeof(text))
+			break;
+		memcpy(text, value, size);
+		text[size] = '\0';
+		if (!read_ports(text,
+				&system->reserved[system->reserved_count]))
+			break;
+		system->reserved_count++;
+		if (!value[size])
+			return 0;
+	}
+	return refuse(parse, "reserved=%s: give START+COUNT with commas",
+		      value);
+}
+
 static const struct {
 	const char *key;
 	unsigned int takes;
@@ -122,6 +220,10 @@ static const struct {
     {"age_ms=", TAKES_TIME, parse_age},
     {"token=", TAKES_TIME, parse_token},
     {"source=", TAKES_SOURCE, parse_source},
+    {"ports=", TAKES_PORTS, parse_ports},
+    {"block=", TAKES_SYSTEM, parse_block},
+    {"alias=", TAKES_SYSTEM, parse_alias},
+    {"reserved=", TAKES_SYSTEM, parse_reserved},
 };
 
 /* Returns 1 if the word was a key of this operation, 0 if not, or -1. */
@@ -195,7 +297,7 @@ static int find_operation(struct parse *parse, const char *word)
 	}
 	return refuse(parse,
 		      "%s: unknown; write map, refresh, logout, withdraw, "
-		      "snapshot, end or refresh-all",
+		      "system, snapshot, end or refresh-all",
 		      word);
 }
 
@@ -237,11 +339,24 @@ static void set_event_time(const struct parse *parse)
 	record->has_event_time = true;
 }
 
+static enum line_kind end_system(const struct parse *parse)
+{
+	struct uidrecv_system *system = parse->system;
+
+	system->address = parse->record->address;
+	if (system->block_size && system->block_size <= system->ports.count)
+		return LINE_SYSTEM;
+	refuse(parse, "ports= and block= must be given, and a block must fit");
+	return LINE_BAD;
+}
+
 enum line_kind uidagent_parse_line(char *line, uint64_t now_us,
 				   struct uidrecv_record *ret_record,
+				   struct uidrecv_system *ret_system,
 				   char *error, size_t error_size)
 {
-	struct parse parse = {ret_record, now_us, 0, error, error_size};
+	struct parse parse = {ret_record, ret_system, now_us,
+			      0,	  error,      error_size};
 	char *rest;
 	char *word = strtok_r(line, WHITE, &rest);
 	enum line_kind kind;
@@ -252,6 +367,7 @@ enum line_kind uidagent_parse_line(char *line, uint64_t now_us,
 	if (kind != LINE_EMPTY)
 		return kind;
 	memset(ret_record, 0, sizeof(*ret_record));
+	memset(ret_system, 0, sizeof(*ret_system));
 	if (find_operation(&parse, word) < 0)
 		return LINE_BAD;
 	word = strtok_r(NULL, WHITE, &rest);
@@ -265,6 +381,8 @@ enum line_kind uidagent_parse_line(char *line, uint64_t now_us,
 	}
 	if (parse_words(&parse, &rest) < 0)
 		return LINE_BAD;
+	if (parse.takes & TAKES_SYSTEM)
+		return end_system(&parse);
 	set_event_time(&parse);
 	return LINE_RECORD;
 }

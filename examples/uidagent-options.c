@@ -7,6 +7,7 @@
 
 static const char help[] =
     "Usage: uidagent --connect HOST:PORT --cert F --key F --ca F\n"
+    "       uidagent --listen ADDRESS:PORT --firewall NAME --cert F ...\n"
     "\n"
     "Sends the records that it reads from stdin to a receiver, a line each:\n"
     "\n"
@@ -15,6 +16,10 @@ static const char help[] =
     "  refresh ADDRESS [USER] [lifetime_s=N|never]\n"
     "  logout ADDRESS [USER] [token=N] [age_ms=N]\n"
     "  withdraw ADDRESS\n"
+    "  system ADDRESS ports=START+COUNT block=SIZE [alias=ADDRESS,...]\n"
+    "         [reserved=START+COUNT,...]\n"
+    "               the host is multi-user: the other lines may end with\n"
+    "               ports=START+COUNT, and are about that block of it then\n"
     "  snapshot     what is mapped from here to \"end\" is all that it says\n"
     "  end\n"
     "  refresh-all  all that it says is still valid\n"
@@ -35,6 +40,10 @@ static const char help[] =
     "does not hold up\n"
     "                           the others; if it misses lines it gets "
     "a snapshot\n"
+    "      --listen ADDRESS:PORT  waits for receivers instead, such as "
+    "*:5009\n"
+    "      --firewall NAME      the name in the certificate of one; up "
+    "to 16 times\n"
     "      --cert FILE          this agent's certificate (PEM)\n"
     "      --key FILE           its key (PEM)\n"
     "      --ca FILE            who signs receivers (PEM)\n"
@@ -55,6 +64,8 @@ static const char help[] =
 
 static const struct option options[] = {
     {"connect", required_argument, NULL, 'c'},
+    {"listen", required_argument, NULL, 'L'},
+    {"firewall", required_argument, NULL, 'f'},
     {"cert", required_argument, NULL, 'C'},
     {"key", required_argument, NULL, 'K'},
     {"ca", required_argument, NULL, 'A'},
@@ -91,6 +102,15 @@ static void take_option(struct agent_command *command, int option, char *argv[])
 	switch (option) {
 	case 'c':
 		add_receiver(command, optarg);
+		command->has_connect = true;
+		break;
+	case 'L':
+		command->listen = optarg;
+		break;
+	case 'f':
+		add_receiver(command, optarg);
+		set_name(command, optarg);
+		command->has_firewall = true;
 		break;
 	case 'C':
 		agent->cert_path = optarg;
@@ -143,10 +163,16 @@ void parse_agent_command(struct agent_command *ret_command, int argc,
 	if (optind < argc)
 		cli_die(CLI_USAGE, "%s: unexpected; see uidagent --help",
 			argv[optind]);
+	if (ret_command->listen ? ret_command->has_connect
+				: ret_command->has_firewall)
+		cli_die(CLI_USAGE, "--firewall goes with --listen, and "
+				   "--connect without; see uidagent --help");
 	if (ret_command->receivers_count == 0 || agent->cert_path == NULL ||
 	    agent->key_path == NULL || agent->ca_path == NULL)
-		cli_die(CLI_USAGE, "--connect, --cert, --key and --ca must be "
-				   "given; see uidagent --help");
+		cli_die(CLI_USAGE,
+			"%s, --cert, --key and --ca must be given; see "
+			"uidagent --help",
+			ret_command->listen ? "--firewall" : "--connect");
 	for (size_t i = 0; i < ret_command->receivers_count; i++)
 		if (ret_command->receivers[i].name == NULL)
 			ret_command->receivers[i].name = agent->receiver_name;

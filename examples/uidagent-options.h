@@ -10,10 +10,12 @@
 struct agent_command {
 	struct uidrecv_agent_options options; /* what all receivers share */
 	struct {
-		const char *connect;
-		const char *name; /* NULL: the host */
+		const char *connect; /* or the name, with listen */
+		const char *name;    /* NULL: the host */
 	} receivers[RECEIVERS_MAX];
 	size_t receivers_count;
+	const char *listen; /* where to wait for them; NULL: connects */
+	bool has_connect, has_firewall;
 	uint64_t load; /* mappings to invent; 0: none */
 	int verbose;
 };

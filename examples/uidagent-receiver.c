@@ -53,13 +53,18 @@ void receiver_open(struct receiver *receiver,
 	int result;
 
 	receiver->ring.first = receiver->ring.next = 1;
-	mine.receiver = receiver->connect;
+	mine.receiver = mine.listener ? NULL : receiver->connect;
 	mine.software = "uidagent";
 	mine.log = write_log;
 	mine.log_user = receiver;
 	receiver->queue_max_bytes = mine.queue_max_bytes;
 	result =
 	    uidrecv_agent_new(&receiver->agent, &mine, error, sizeof(error));
+	if (result == -EEXIST || (result == -EINVAL && mine.listener))
+		cli_die(CLI_USAGE,
+			"--firewall %s: write a DNS name or URI of its "
+			"certificate, each once",
+			receiver->connect);
 	if (result == -EINVAL)
 		cli_die(CLI_USAGE,
 			"--connect %s: write HOST:PORT or [IPV6]:PORT, such as "
@@ -116,6 +121,7 @@ static int queue(struct receiver *receiver, const struct uidrecv_record *record,
 	struct line_origin origin = {
 	    .line = line,
 	    .address = record->address,
+	    .ports = record->ports,
 	    .is_refresh = is_refresh,
 	};
 	int error = uidrecv_agent_queue(receiver->agent, record, NULL);
@@ -138,6 +144,34 @@ void receiver_start_walk(struct receiver *receiver, enum receiver_state state)
 	said_rewind(receiver->said, receiver->number);
 }
 
+static void warn_of_no_ports(struct receiver *receiver)
+{
+	if (!receiver->has_no_ports)
+		cli_warn("%s takes no port blocks: it is not told of any",
+			 receiver->connect);
+	receiver->has_no_ports = true;
+	receiver->has_rejected = true;
+}
+
+void receiver_set_system(struct receiver *receiver,
+			 const struct uidrecv_system *system, uint64_t line)
+{
+	struct line_origin origin = {.line = line, .is_system = true};
+	int error;
+
+	if (receiver->state == RECEIVER_DONE)
+		return;
+	error = uidrecv_agent_set_system(receiver->agent, system,
+					 &receiver->system_ticket);
+	if (error == -EOPNOTSUPP)
+		warn_of_no_ports(receiver);
+	need(receiver, error);
+	if (error)
+		return;
+	receiver->system_line = line;
+	remember(&receiver->ring, &origin);
+}
+
 int receiver_say(struct receiver *receiver, const struct uidrecv_record *record,
 		 uint64_t line)
 {
@@ -156,6 +190,14 @@ int receiver_say(struct receiver *receiver, const struct uidrecv_record *record,
 		record = &copy;
 	}
 	error = queue(receiver, record, line, refreshed != NULL);
+	if (error == -EOPNOTSUPP) {
+		warn_of_no_ports(receiver);
+		if (receiver->said)
+			said_refuse(receiver->said, &record->address,
+				    record->ports, line, refreshed != NULL,
+				    receiver->number);
+		return 0;
+	}
 	/* Its refusal is told by the next dispatch. */
 	return error == UIDRECV_E_REFUSED ? 0 : error;
 }
@@ -235,6 +277,7 @@ static void make_record(struct receiver *receiver,
 	*ret_record = (struct uidrecv_record){
 	    .op = UIDRECV_OP_MAP,
 	    .address = mapping->address,
+	    .ports = mapping->ports,
 	    .event_time_us = mapping->event_us,
 	    .has_event_time = true,
 	    .lifetime_s = mapping->lifetime_s,

@@ -15,7 +15,9 @@ struct line_ring {
 	struct line_origin {
 		uint64_t line;
 		struct uidrecv_address address;
+		struct uidrecv_ports ports;
 		bool is_refresh; /* of what was said */
+		bool is_system;
 	} * origins;
 	size_t capacity; /* a power of two */
 	uint64_t first;	 /* the oldest outstanding ticket */
@@ -46,7 +48,8 @@ struct receiver {
 	/* The lifetimes it knows are shorter than those that were said. */
 	bool has_short_lives;
 	uint64_t walked_ticket; /* the last one */
-	bool has_rejected, is_refused, has_lost, has_no_snapshots;
+	uint64_t system_ticket, system_line;
+	bool has_rejected, is_refused, has_lost, has_no_snapshots, has_no_ports;
 	uint64_t connected_us, acked_us;
 };
 
@@ -61,6 +64,8 @@ void receiver_close(struct receiver *receiver);
  */
 int receiver_say(struct receiver *receiver, const struct uidrecv_record *record,
 		 uint64_t line);
+void receiver_set_system(struct receiver *receiver,
+			 const struct uidrecv_system *system, uint64_t line);
 void receiver_begin_snapshot(struct receiver *receiver);
 void receiver_end_snapshot(struct receiver *receiver);
 void receiver_refresh_all(struct receiver *receiver);

@@ -15,17 +15,22 @@ static void report_rejected(struct receiver *receiver,
 
 	if (event->ticket >= ring->first && event->ticket < ring->next)
 		origin = ring->origins[event->ticket & (ring->capacity - 1)];
+	/* The library says it again before each snapshot. */
+	if (event->ticket == receiver->system_ticket) {
+		origin.line = receiver->system_line;
+		origin.is_system = true;
+	}
 	receiver->has_rejected = true;
 	printf("%srejected %" PRIu64 " %s %s\n", receiver->label, origin.line,
 	       uidrecv_reject_name(event->code), event->text);
-	if (receiver->said == NULL)
+	if (receiver->said == NULL || origin.is_system)
 		return;
 	/* A refresh of what it was not told, but is told since. */
 	if (origin.is_refresh && (event->code != UIDRECV_REJECT_NOT_FOUND ||
 				  receiver->state != RECEIVER_UP ||
 				  event->ticket <= receiver->walked_ticket))
 		return;
-	said_refuse(receiver->said, &origin.address, origin.line,
+	said_refuse(receiver->said, &origin.address, origin.ports, origin.line,
 		    origin.is_refresh, receiver->number);
 }
 

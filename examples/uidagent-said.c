@@ -9,29 +9,46 @@
 
 #define ROOM_MIN 1024
 
+/* All addresses of the system have the same blocks. No user's is in ff00::/8.
+ */
+static struct uidrecv_address key_of(const struct uidrecv_address *address,
+				     struct uidrecv_ports ports)
+{
+	if (!ports.count)
+		return *address;
+	return (struct uidrecv_address){
+	    UINT64_C(0xff) << 56, (uint64_t)ports.count << 16 | ports.start};
+}
+
 /* Who chooses his address must not choose the bucket: the seed is random. */
 static size_t bucket_of(const struct said *said,
-			const struct uidrecv_address *address)
+			const struct uidrecv_address *address,
+			struct uidrecv_ports ports)
 {
-	uint64_t hash = address->hi ^ said->seed;
+	struct uidrecv_address key = key_of(address, ports);
+	uint64_t hash = key.hi ^ said->seed;
 
 	hash = (hash ^ hash >> 32) * UINT64_C(0xd6e8feb86659fd93);
-	hash ^= address->lo + (said->seed << 1);
+	hash ^= key.lo + (said->seed << 1);
 	hash = (hash ^ hash >> 32) * UINT64_C(0xd6e8feb86659fd93);
 	hash = (hash ^ hash >> 32) * UINT64_C(0xd6e8feb86659fd93);
 	return (size_t)(hash ^ hash >> 32) & (said->room - 1);
 }
 
-static bool is_same(const struct uidrecv_address *a,
-		    const struct uidrecv_address *b)
+static bool is_about(const struct said_mapping *mapping,
+		     const struct uidrecv_address *address,
+		     struct uidrecv_ports ports)
 {
-	return a->hi == b->hi && a->lo == b->lo;
+	struct uidrecv_address a = key_of(&mapping->address, mapping->ports);
+	struct uidrecv_address b = key_of(address, ports);
+
+	return a.hi == b.hi && a.lo == b.lo;
 }
 
 static void drop(struct said *said, struct said_mapping *mapping)
 {
 	struct said_mapping **link =
-	    &said->buckets[bucket_of(said, &mapping->address)];
+	    &said->buckets[bucket_of(said, &mapping->address, mapping->ports)];
 
 	while (*link != mapping)
 		link = &(*link)->chain;
@@ -65,14 +82,14 @@ static void drop_dead(struct said *said, uint64_t now_us)
 
 static struct said_mapping *find(struct said *said,
 				 const struct uidrecv_address *address,
-				 uint64_t now_us)
+				 struct uidrecv_ports ports, uint64_t now_us)
 {
 	struct said_mapping *mapping;
 
 	if (!said->room)
 		return NULL;
-	mapping = said->buckets[bucket_of(said, address)];
-	while (mapping && !is_same(&mapping->address, address))
+	mapping = said->buckets[bucket_of(said, address, ports)];
+	while (mapping && !is_about(mapping, address, ports))
 		mapping = mapping->chain;
 	if (mapping && mapping->deadline_us <= now_us) {
 		drop(said, mapping);
@@ -84,7 +101,7 @@ static struct said_mapping *find(struct said *said,
 static void put(struct said *said, struct said_mapping *mapping)
 {
 	struct said_mapping **bucket =
-	    &said->buckets[bucket_of(said, &mapping->address)];
+	    &said->buckets[bucket_of(said, &mapping->address, mapping->ports)];
 
 	mapping->chain = *bucket;
 	*bucket = mapping;
@@ -151,7 +168,7 @@ const struct said_mapping *said_find(struct said *said,
 				     uint64_t now_us)
 {
 	const struct said_mapping *mapping =
-	    find(said, &record->address, now_us);
+	    find(said, &record->address, record->ports, now_us);
 
 	if (mapping && record->user_size && !has_user(mapping, record))
 		return NULL;
@@ -164,6 +181,7 @@ static void note_map(struct said *said, const struct uidrecv_record *record,
 {
 	struct said_mapping mapping = {
 	    .address = record->address,
+	    .ports = record->ports,
 	    .line = line,
 	    .event_us = record->event_time_us,
 	    .deadline_us = deadline(record->lifetime_s, now_us),
@@ -225,7 +243,8 @@ static bool is_ended_by(const struct said_mapping *mapping,
 void said_note(struct said *said, const struct uidrecv_record *record,
 	       uint64_t line, uint64_t now_us)
 {
-	struct said_mapping *former = find(said, &record->address, now_us);
+	struct said_mapping *former =
+	    find(said, &record->address, record->ports, now_us);
 
 	if (record->op == UIDRECV_OP_MAP)
 		note_map(said, record, former, line, now_us);
@@ -265,10 +284,44 @@ void said_refresh_all(struct said *said, uint64_t now_us)
 	}
 }
 
-void said_refuse(struct said *said, const struct uidrecv_address *address,
-		 uint64_t line, bool is_refresh, unsigned int receiver)
+static bool has_same_blocks(const struct uidrecv_system *a,
+			    const struct uidrecv_system *b)
 {
-	struct said_mapping *mapping = find(said, address, 0);
+	if (a->ports.start != b->ports.start ||
+	    a->ports.count != b->ports.count ||
+	    a->block_size != b->block_size ||
+	    a->reserved_count != b->reserved_count)
+		return false;
+	for (uint32_t i = 0; i < a->reserved_count; i++)
+		if (a->reserved[i].start != b->reserved[i].start ||
+		    a->reserved[i].count != b->reserved[i].count)
+			return false;
+	return true;
+}
+
+void said_set_system(struct said *said, const struct uidrecv_system *system)
+{
+	bool is_same = has_same_blocks(&said->system, system);
+	struct said_mapping *next;
+
+	for (struct said_mapping *mapping = said->first; mapping;
+	     mapping = next) {
+		next = mapping->next;
+		if (!mapping->ports.count)
+			continue;
+		/* Its own address may be the system's no more. */
+		mapping->address = system->address;
+		if (!is_same)
+			drop(said, mapping);
+	}
+	said->system = *system;
+}
+
+void said_refuse(struct said *said, const struct uidrecv_address *address,
+		 struct uidrecv_ports ports, uint64_t line, bool is_refresh,
+		 unsigned int receiver)
+{
+	struct said_mapping *mapping = find(said, address, ports, 0);
 
 	/* What was said later is judged by itself. */
 	if (mapping == NULL || mapping->line > line ||

@@ -24,6 +24,7 @@
 
 struct program {
 	struct agent_command command;
+	struct uidrecv_agent_listener *listener;
 	struct receiver receivers[RECEIVERS_MAX];
 	size_t count; /* of receivers */
 	char labels[RECEIVERS_MAX][300];
@@ -121,6 +122,17 @@ static void end_snapshot(struct program *program)
 		receiver_end_snapshot(&program->receivers[i]);
 }
 
+static void set_system(struct program *program)
+{
+	const struct uidrecv_system *system = &program->input.system;
+
+	program->said.has_spoken = true;
+	said_set_system(&program->said, system);
+	for (size_t i = 0; i < program->count; i++)
+		receiver_set_system(&program->receivers[i], system,
+				    program->input.number);
+}
+
 static void refresh_all(struct program *program)
 {
 	if (program->snapshot_line) {
@@ -175,6 +187,9 @@ static bool say_lines(struct program *program)
 			break;
 		case INPUT_REFRESH_ALL:
 			refresh_all(program);
+			break;
+		case INPUT_SYSTEM:
+			set_system(program);
 		}
 	}
 	return false;
@@ -261,10 +276,45 @@ static void print_rate(const struct program *program,
 	cli_flush_stdout();
 }
 
+static void write_log(void *user, enum uidrecv_log_level level,
+		      const char *message)
+{
+	const struct agent_command *command = user;
+
+	if (command->verbose || level <= UIDRECV_LOG_WARNING)
+		cli_warn("%s", message);
+}
+
+/* The agents have no paths of their own then. */
+static void open_listener(struct program *program)
+{
+	struct agent_command *command = &program->command;
+	struct uidrecv_agent_options *agent = &command->options;
+	struct uidrecv_agent_listener_options options =
+	    UIDRECV_AGENT_LISTENER_OPTIONS_INIT;
+	char error[1024];
+
+	options.address = command->listen;
+	options.cert_path = agent->cert_path;
+	options.key_path = agent->key_path;
+	options.ca_path = agent->ca_path;
+	options.log = write_log;
+	options.log_user = command;
+	if (uidrecv_agent_listener_new(&program->listener, &options, error,
+				       sizeof(error)) < 0)
+		cli_die(CLI_USAGE, "%s", error);
+	agent->listener = program->listener;
+	agent->cert_path = agent->key_path = agent->ca_path = NULL;
+	cli_warn("listening on port %u",
+		 uidrecv_agent_listener_get_port(program->listener));
+}
+
 static void open_receivers(struct program *program)
 {
 	struct agent_command *command = &program->command;
 
+	if (command->listen)
+		open_listener(program);
 	program->count = command->receivers_count;
 	for (size_t i = 0; i < program->count; i++) {
 		struct receiver *receiver = &program->receivers[i];
@@ -304,6 +354,7 @@ int main(int argc, char *argv[])
 		has_rejected |= receiver->has_rejected;
 		receiver_close(receiver);
 	}
+	uidrecv_agent_listener_free(program.listener);
 	said_free(&program.said);
 	if (is_refused)
 		return EXIT_REFUSED;

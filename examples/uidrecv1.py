@@ -1,7 +1,8 @@
 """The protocol `uidrecv/1` of doc/protocol.md for agents in Python.
 
 Bytes to values and back: Frame and FrameReader, encode_tlv and decode_tlvs,
-encode_message and decode_message, Record. Pure, but for FrameReader's buffer.
+encode_message and decode_message, Record, System. Pure, but for FrameReader's
+buffer.
 It speaks for both sides. The session of a source is in uidrecv1_source.py.
 
 Copy both files into an agent of your own; agent.py shows how to use them.
@@ -19,8 +20,9 @@ SOURCE, SINK = 1, 2
 EARLY_FRAME_MAX = 4096            # before READY
 FRAME_MAX = 65536                 # what we accept after it
 RECORDS_MAX, USER_MAX, SOFTWARE_MAX, TEXT_MAX = 1024, 255, 64, 255
+RESERVED_MAX, ALIASES_MAX, PORTS_END = 32, 16, 1 << 16
 TIME_MAX = 1 << 62
-SNAPSHOT, REFRESH_ALL = 1, 2      # bits of CAPABILITIES
+SNAPSHOT, REFRESH_ALL, PORTS = 1, 2, 4    # bits of CAPABILITIES
 
 MESSAGES = {
     'HELLO': 1, 'READY': 2, 'UPDATE': 3, 'ACK': 4, 'REJECT': 5,
@@ -28,7 +30,7 @@ MESSAGES = {
     'SNAPSHOT END': 10, 'REFRESH ALL': 11, 'TS CONFIG': 12}
 MESSAGE_NAMES = {number: name for name, number in MESSAGES.items()}
 NUMBERED = {'UPDATE', 'ACK', 'REJECT', 'SNAPSHOT BEGIN', 'SNAPSHOT END',
-            'REFRESH ALL'}        # the serial of all others is 0
+            'REFRESH ALL', 'TS CONFIG'}   # the serial of all others is 0
 
 # name: (type, form of the value). Forms are struct's; '*' is text to the end.
 TLVS = {
@@ -40,7 +42,9 @@ TLVS = {
     'VERSION': (0x800b, 'B'), 'DURABLE': (0x800c, 'Q'),
     'WINDOW': (0x800d, 'I'), 'ACKED': (0x800f, 'Q'), 'AS_OF': (0x8010, 'Q'),
     'REFUSED': (0x8011, 'IH*'), 'REASON': (0x8012, 'H*'),
-    'QUOTE': (0x0013, '16s'), 'COUNT': (0x8014, 'Q'), 'MAP': (0x8020, 'record'),
+    'QUOTE': (0x0013, '16s'), 'COUNT': (0x8014, 'Q'), 'PORTS': (0x8015, 'HI'),
+    'BLOCK_SIZE': (0x8016, 'I'), 'RESERVED': (0x8017, 'HI'),
+    'ALIAS': (0x8018, 'address'), 'MAP': (0x8020, 'record'),
     'REFRESH': (0x8021, 'record'), 'LOGOUT': (0x8022, 'record'),
     'WITHDRAW': (0x8023, 'record'), 'ADDRESS': (0x8030, 'address'),
     'USER': (0x8031, '*'), 'EVENT_TIME': (0x8032, 'Q'),
@@ -61,11 +65,14 @@ SCHEMAS = {
     'SNAPSHOT BEGIN': dict(ACKED='?'),
     'SNAPSHOT END': dict(COUNT='m', ACKED='?'),
     'REFRESH ALL': dict(AS_OF='m', COUNT='m', ACKED='?'),
+    'TS CONFIG': dict(ADDRESS='m', PORTS='m', BLOCK_SIZE='m', RESERVED='*',
+                      ALIAS='*', ACKED='?'),
     'MAP': dict(ADDRESS='m', USER='m', EVENT_TIME='?', LIFETIME='?',
-                SOURCE='?', TOKEN='?'),
-    'REFRESH': dict(ADDRESS='m', USER='?', LIFETIME='?'),
-    'LOGOUT': dict(ADDRESS='m', USER='?', EVENT_TIME='?', TOKEN='?'),
-    'WITHDRAW': dict(ADDRESS='m')}
+                SOURCE='?', TOKEN='?', PORTS='?'),
+    'REFRESH': dict(ADDRESS='m', USER='?', LIFETIME='?', PORTS='?'),
+    'LOGOUT': dict(ADDRESS='m', USER='?', EVENT_TIME='?', TOKEN='?',
+                   PORTS='?'),
+    'WITHDRAW': dict(ADDRESS='m', PORTS='?')}
 
 # What no user may have: controls, what turns or breaks a line, and bytes that
 # are not UTF-8.
@@ -76,9 +83,10 @@ REJECT_NAMES = dict(enumerate(
     'MALFORMED UNSUPPORTED ADDRESS-INVALID ADDRESS-NOT-ALLOWED USER-INVALID '
     'USER-TOO-LONG DOMAIN-NOT-ALLOWED LIFETIME-NOT-ALLOWED TIME-IN-FUTURE '
     'QUOTA STORE-FULL NOT-FOUND PORTS-INVALID '
-    'MULTI-USER-NOT-ALLOWED'.split(), 1))
+    'MULTI-USER-NOT-ALLOWED NOT-MULTI-USER ADDRESS-TAKEN'.split(), 1))
 NOT_FOUND = 12
 RESYNC_NAMES = dict(enumerate('COUNT NO-SNAPSHOT GAP TIME BUSY'.split(), 1))
+GAP = 3
 BYE_SHUTDOWN, BYE_HOLD_TIME = 100, 101
 (BAD_VERSION, BAD_TYPE, BAD_FLAGS, BAD_LENGTH, BAD_MESSAGE, BAD_STATE,
  BAD_SERIAL) = range(200, 207)
@@ -124,15 +132,46 @@ class Record:
     lifetime_s: int = None
     source: int = None
     token: int = None
+    ports: tuple = None           # (start, count) of a block
     line: int = dataclasses.field(default=0, compare=False)
 
     def encode(self):
-        values = dict(ADDRESS=self.address, USER=self.user,
-                      EVENT_TIME=self.event_time_us, LIFETIME=self.lifetime_s,
-                      SOURCE=self.source, TOKEN=self.token)
-        return encode_tlv(self.op, b''.join(
-            encode_tlv(name, value) for name, value in values.items()
-            if value is not None))
+        return encode_tlv(self.op, encode_tlvs(
+            ADDRESS=self.address, USER=self.user,
+            EVENT_TIME=self.event_time_us, LIFETIME=self.lifetime_s,
+            SOURCE=self.source, TOKEN=self.token, PORTS=self.ports))
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """What TS CONFIG says. Ports are (start, count)."""
+    address: str
+    ports: tuple
+    block_size: int
+    reserved: tuple = ()
+    aliases: tuple = ()
+    line: int = dataclasses.field(default=0, compare=False)
+
+    def fields(self):
+        return dict(ADDRESS=self.address, PORTS=self.ports,
+                    BLOCK_SIZE=self.block_size, RESERVED=list(self.reserved),
+                    ALIAS=list(self.aliases))
+
+    def cut(self):
+        """How it is cut into blocks: of two, alike or not."""
+        return self.ports, self.block_size, set(self.reserved)
+
+    def refuses(self, ports):
+        """Why the ports are not a block of it, or None."""
+        (start, count), (first, size) = ports, self.ports
+        if count != self.block_size or (start - first) % count:
+            return 'not a block'
+        if not first <= start <= first + size - count:
+            return 'outside the range'
+        if any(start < at + many and at < start + count
+               for at, many in self.reserved):
+            return 'reserved'
+        return None
 
 
 class FrameReader:
@@ -200,6 +239,13 @@ def encode_tlv(name, value):
     return struct.pack('>HH', kind, len(data)) + data
 
 
+def encode_tlvs(**fields):
+    """One for each value; of a list for each in it, of None there is none."""
+    return b''.join(encode_tlv(name, value) for name, many in fields.items()
+                    for value in (many if isinstance(many, list) else [many])
+                    if value is not None)
+
+
 def decode_tlvs(data, schema, malformed, unsupported):
     """Returns [(name, value)]; a name is None where an optional record of a
     later version stands. Raises what the two functions make of a text; what
@@ -246,9 +292,12 @@ def decode_record(op, data):
         raise RecordError(6, 'the user is too long')
     if fields.get('LIFETIME') == 0:
         raise RecordError(8, 'a lifetime of 0')
+    if 'PORTS' in fields and not are_ports(fields['PORTS']):
+        raise RecordError(13, 'no ports, or past 65535')
     return Record(op, fields['ADDRESS'], fields.get('USER'),
                   fields.get('EVENT_TIME'), fields.get('LIFETIME'),
-                  fields.get('SOURCE'), fields.get('TOKEN'))
+                  fields.get('SOURCE'), fields.get('TOKEN'),
+                  fields.get('PORTS'))
 
 
 def decode_update_record(name, value):
@@ -263,22 +312,17 @@ def decode_update_record(name, value):
 
 
 def encode_message(name, serial=0, records=(), **fields):
-    """Returns the frame. Fields of value None are left out."""
-    body = b''.join(encode_tlv(key, value) for key, value in fields.items()
-                    if value is not None)
-    body += b''.join(record.encode() for record in records)
+    """Returns the frame. Fields are those of encode_tlvs."""
+    body = encode_tlvs(**fields) + b''.join(r.encode() for r in records)
     return Frame(MESSAGES[name], serial, body)
 
 
 def decode_message(frame):
-    """Returns (name, fields). REFUSED is a list; the records of an UPDATE are
-    the list `records`."""
+    """Returns (name, fields). What repeats is a list; the records of an UPDATE
+    are the list `records`."""
     name = MESSAGE_NAMES.get(frame.kind)
     if name is None:
         raise ProtocolError(BAD_TYPE, f'type {frame.kind}', frame.header())
-    if name not in SCHEMAS:
-        raise ProtocolError(BAD_STATE, f'{name} was not announced',
-                            frame.header())
     unsupported = BYE_UNSUPPORTED if name == 'HELLO' else BAD_MESSAGE
     found = decode_tlvs(
         frame.body, SCHEMAS[name],
@@ -287,10 +331,11 @@ def decode_message(frame):
     once = {key for key, mode in SCHEMAS[name].items() if mode != '*'}
     fields = {key: value for key, value in found if key in once}
     repeated = [(key, value) for key, value in found if key not in once]
-    if name == 'REJECT':
-        fields['REFUSED'] = [value for _, value in repeated]
     if name == 'UPDATE':
         fields['records'] = [decode_update_record(*pair) for pair in repeated]
+    else:
+        fields.update({key: [value for at, value in repeated if at == key]
+                       for key in SCHEMAS[name].keys() - once})
     count = len(repeated)
     if (name == 'REJECT' and not count
             or name == 'UPDATE' and not 1 <= count <= RECORDS_MAX):
@@ -305,6 +350,10 @@ def decode_message(frame):
             raise ProtocolError(BAD_MESSAGE, f'{key} out of range',
                                 frame.header())
     return name, fields
+
+
+def are_ports(value):
+    return value[1] > 0 and sum(value) <= PORTS_END
 
 
 def is_short(text, limit=TEXT_MAX):
@@ -322,6 +371,10 @@ RANGES = {
     'CLOCK': lambda value: max(value) <= TIME_MAX,
     'VERSION': bool, 'WINDOW': bool,
     'REFUSED': lambda values: all(is_short(text) for _, _, text in values),
+    'PORTS': are_ports, 'BLOCK_SIZE': bool,
+    'RESERVED': lambda values: len(values) <= RESERVED_MAX and all(
+        map(are_ports, values)),
+    'ALIAS': lambda values: len(values) <= ALIASES_MAX,
     'REASON': lambda value: is_short(value[1])}
 
 

@@ -10,12 +10,14 @@ import secrets
 from uidrecv1 import (
     BAD_MESSAGE, BAD_SERIAL, BAD_STATE, BAD_VERSION, BYE_HOLD_TIME,
     BYE_NO_COMMON_VERSION, BYE_SAME_ROLE, BYE_SHUTDOWN, EARLY_FRAME_MAX,
-    FRAME_MAX, MESSAGE_NAMES, REFRESH_ALL, REJECT_NAMES, RESYNC_NAMES, SINK,
-    SNAPSHOT, SOURCE, VERSION, FrameReader, ProtocolError, decode_message,
-    encode_message)
+    FRAME_MAX, GAP, MESSAGE_NAMES, PORTS, REFRESH_ALL, REJECT_NAMES,
+    RESYNC_NAMES, SINK, SNAPSHOT, SOURCE, VERSION, FrameReader, ProtocolError,
+    System, decode_message, encode_message)
 
 HOLD_RANGE = (3, 300)
 EARLY_HOLD_US = 10_000_000
+NEEDS = {'SNAPSHOT BEGIN': SNAPSHOT, 'SNAPSHOT END': SNAPSHOT,
+         'REFRESH ALL': REFRESH_ALL, 'TS CONFIG': PORTS}
 
 
 @dataclasses.dataclass
@@ -25,25 +27,45 @@ class Said:
     as_of: int = None
     records: list = ()
     count: int = None
+    system: System = None
     refused: set = dataclasses.field(default_factory=set)
 
     def encode(self, serial, acked):
-        return encode_message(self.name, serial, self.records,
+        more = self.system.fields() if self.system else {}
+        return encode_message(self.name, serial, self.records, **more,
                               AS_OF=self.as_of, COUNT=self.count, ACKED=acked)
+
+    def parts(self):
+        """What may be refused, by its index."""
+        return [self.system] if self.system else self.records
+
+    def taken(self):
+        return [part for n, part in enumerate(self.parts())
+                if n not in self.refused]
+
+    def needs(self):
+        """The capabilities of the receiver that it needs."""
+        has_ports = any(record.ports for record in self.records)
+        return NEEDS.get(self.name, 0) | (PORTS if has_ports else 0)
 
 
 class Session:
     """Bytes and times in; bytes (`out`), reports and a state out. It outlives
     connections: `connected` begins a new one. `report` gets lines of text;
-    `on_refused` a record and its code, and says whether that settles it."""
-    def __init__(self, report, batch=500, on_refused=lambda *_: False):
+    `on_refused` a record or System and its code, and says whether that settles
+    it; `on_acked` what was acknowledged and not refused. A Terminal Server
+    agent says a System first of all, and again before each snapshot."""
+    def __init__(self, report, batch=500, on_refused=lambda *_: False,
+                 on_acked=lambda _: None, software='agent.py'):
         self.report, self.batch, self.on_refused = report, batch, on_refused
+        self.on_acked, self.software = on_acked, software
         self.pending = collections.deque()    # Said, without a serial yet
         self.waiting = 0          # the records in it
         self.updates = {}         # serial: Said, not acknowledged
         self.refused = self.capabilities = 0
         self.state, self.reason, self.final = 'closed', '', None
         self.opened = False       # READY came on this connection
+        self.is_multi_user = False            # it has said a System
         self.resync = None        # the code with which a snapshot was wanted
         self.out, self.frame_max = bytearray(), EARLY_FRAME_MAX
         self._new_session()
@@ -68,6 +90,12 @@ class Session:
         for at in range(0, len(records), self.batch):
             self.pending.append(
                 Said('UPDATE', now, records[at:at + self.batch]))
+        self._send_said(now)
+
+    def say_system(self, system, now):
+        """Only after the first HELLO, and if `takes(PORTS)`."""
+        self.is_multi_user = True
+        self.pending.append(Said('TS CONFIG', system=system))
         self._send_said(now)
 
     def snapshot_begin(self, now):
@@ -141,7 +169,7 @@ class Session:
 
     def _close(self, what, code, text):
         self.state = 'closed'
-        self.reason = f'{what}: {code} {text}'
+        self.reason = f'{what}: {code} {printable(text)}'
         if code >= 300:
             self.final = self.reason
 
@@ -189,17 +217,14 @@ class Session:
             SESSION=self.session_id, REPLAY=(self.acked + 1, self.serial),
             ACKED=self.acked, HOLD_RANGE=HOLD_RANGE, FRAME_MAX=FRAME_MAX,
             CLOCK=self._clock(now), CAPABILITIES=SNAPSHOT,
-            SOFTWARE='agent.py'), now)
+            SOFTWARE=self.software), now)
         self.state = 'wait-ready'
 
     def _drop_untaken(self):
         """Where the receiver no longer takes what we would send again, there
         is only a new session that says the records without it."""
-        needs = {'SNAPSHOT BEGIN': SNAPSHOT, 'SNAPSHOT END': SNAPSHOT,
-                 'REFRESH ALL': REFRESH_ALL}
         said = [*self.updates.values(), *self.pending]
-        if all(self.takes(needs.get(it.name, 0)) or it.name == 'UPDATE'
-               for it in said):
+        if not any(it.needs() & ~self.capabilities for it in said):
             self.in_snapshot &= self.takes(SNAPSHOT)
             return
         if self.updates:
@@ -207,12 +232,13 @@ class Session:
             self._new_session()
             self.next = 1
             self.reported = 0
-        self.in_snapshot = self.is_whole = False
+        self.discard()
+        if self.is_multi_user:
+            self.resync = GAP     # a session begins with the System
+            return
         self.pending = collections.deque(
-            Said('UPDATE', it.as_of, [record for n, record in
-                                      enumerate(it.records)
-                                      if n not in it.refused])
-            for it in said if it.name == 'UPDATE')
+            Said('UPDATE', it.as_of, it.taken())
+            for it in said if it.name == 'UPDATE' and it.taken())
         self.waiting = sum(len(it.records) for it in self.pending)
 
     def _on_ready(self, frame, fields, now):
@@ -234,10 +260,12 @@ class Session:
         if not self.acked <= frame.serial < self.next:
             raise ProtocolError(BAD_SERIAL, f'ACK {frame.serial}',
                                 frame.header())
-        for serial in range(self.acked + 1, frame.serial + 1):
-            del self.updates[serial]
+        acked = [self.updates.pop(serial)
+                 for serial in range(self.acked + 1, frame.serial + 1)]
         self.acked = frame.serial
         self.report(f'acked {self.acked}')
+        for said in acked:
+            self.on_acked(said.taken())
         self._send_said(now)
 
     def _on_reject(self, frame, fields, now):
@@ -246,13 +274,13 @@ class Session:
             raise ProtocolError(BAD_SERIAL, f'REJECT {frame.serial}',
                                 frame.header())
         for index, code, text in fields['REFUSED']:
-            if index >= len(said.records):
+            if index >= len(said.parts()):
                 raise ProtocolError(BAD_MESSAGE, f'record {index}',
                                     frame.header())
             if index in said.refused:
                 continue          # told again after a lost connection
             said.refused.add(index)
-            record = said.records[index]
+            record = said.parts()[index]
             if self.on_refused(record, code):
                 continue
             self.refused += 1

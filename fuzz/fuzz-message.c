@@ -54,6 +54,8 @@ static void check_record(const struct uidrecv_record *record)
 	check(record->user_size > 0 || record->op != UIDRECV_OP_MAP);
 	check(record->has_token || record->token == 0);
 	check(record->has_event_time || record->event_time_us == 0);
+	check(record->ports.count > 0 || record->ports.start == 0);
+	check(record->ports.count <= 65536u - record->ports.start);
 }
 
 /* Writes the good records again. Returns how many there are. */
@@ -72,7 +74,8 @@ static uint32_t encode_update(struct ur_buf *buf,
 	ur_records_init(&records, update->body, update->body_size);
 	while (ur_records_next(&records, &record, &code)) {
 		check(records.index >= given++);
-		check(code <= UIDRECV_REJECT_LIFETIME_NOT_ALLOWED);
+		check(code <= UIDRECV_REJECT_LIFETIME_NOT_ALLOWED ||
+		      code == UIDRECV_REJECT_PORTS_INVALID);
 		maps += record.op == UIDRECV_OP_MAP;
 		if (code != 0)
 			continue;
@@ -84,6 +87,22 @@ static uint32_t encode_update(struct ur_buf *buf,
 	check(maps == update->maps_count && update->count == 0);
 	ur_update_end(&writer);
 	return writer.count;
+}
+
+static void encode_ts_config(struct ur_buf *buf,
+			     const struct ur_message *message)
+{
+	const struct ur_update *update = &message->update;
+	struct uidrecv_system system;
+
+	check(update->records_count == 1 && !update->maps_count);
+	check(!update->as_of_us && !update->count);
+	ur_ts_config_decode(update->body, update->body_size, &system);
+	check(system.aliases_count <= UIDRECV_ALIASES_MAX);
+	check(system.reserved_count <= UIDRECV_RESERVED_MAX);
+	ur_ts_config_encode(buf, message->serial, &system);
+	if (update->has_acked)
+		ur_update_add_acked(buf, 0, update->acked);
 }
 
 /* Whatever else has a serial of its own. */
@@ -106,6 +125,15 @@ static void encode_bare(struct ur_buf *buf, const struct ur_message *message)
 		ur_update_add_acked(buf, 0, update->acked);
 }
 
+static void check_system(const struct ur_update *a, const struct ur_update *b)
+{
+	struct uidrecv_system system, again;
+
+	ur_ts_config_decode(a->body, a->body_size, &system);
+	ur_ts_config_decode(b->body, b->body_size, &again);
+	check(memcmp(&system, &again, sizeof(system)) == 0);
+}
+
 static void check_update(const struct ur_message *a, const struct ur_message *b)
 {
 	struct uidrecv_record record, again;
@@ -116,6 +144,10 @@ static void check_update(const struct ur_message *a, const struct ur_message *b)
 	check(a->update.count == b->update.count);
 	check(a->update.acked == b->update.acked);
 	check(a->update.has_acked == b->update.has_acked);
+	if (a->type == UR_TS_CONFIG) {
+		check_system(&a->update, &b->update);
+		return;
+	}
 	ur_records_init(&of_a, a->update.body, a->update.body_size);
 	ur_records_init(&of_b, b->update.body, b->update.body_size);
 	while (ur_records_next(&of_a, &record, &code)) {
@@ -200,6 +232,9 @@ static bool encode(struct ur_buf *buf, const struct ur_message *message)
 	case UR_SNAPSHOT_END:
 	case UR_REFRESH_ALL:
 		encode_bare(buf, message);
+		return true;
+	case UR_TS_CONFIG:
+		encode_ts_config(buf, message);
 		return true;
 	default:
 		return false;

@@ -20,9 +20,10 @@ static struct ur_session_options make_options(bool is_source)
 	    .hold_min_s = 3,
 	    .hold_max_s = 90,
 	    .frame_max = 8192,
-	    .capabilities =
-		is_source ? UR_CAPABILITY_SNAPSHOT
-			  : UR_CAPABILITY_SNAPSHOT | UR_CAPABILITY_REFRESH_ALL,
+	    .capabilities = is_source ? UR_CAPABILITY_SNAPSHOT
+				      : UR_CAPABILITY_SNAPSHOT |
+					    UR_CAPABILITY_REFRESH_ALL |
+					    UR_CAPABILITY_PORTS,
 	    .clock_base_us = UINT64_C(1700000000000000),
 	    .handshake_us = 10 * SECOND,
 	    .software = "fuzz",
@@ -42,14 +43,18 @@ static void check(bool is_so)
 /* What the peer may answer. */
 static void say_all(struct ur_session *source, uint64_t now_us)
 {
+	static const struct uidrecv_system system = {
+	    .address = {1, 2}, .ports = {1024, 1000}, .block_size = 10};
 	struct ur_buf buf;
 
 	for (uint64_t serial = 1; serial <= 6; serial++) {
 		ur_buf_init(&buf, 4096);
-		if (serial % 3 == 1)
+		if (serial % 4 == 1)
 			ur_snapshot_begin_encode(&buf, serial);
-		else if (serial % 3 == 2)
+		else if (serial % 4 == 2)
 			ur_snapshot_end_encode(&buf, serial, 0);
+		else if (serial % 4 == 3)
+			ur_ts_config_encode(&buf, serial, &system);
 		else
 			ur_refresh_all_encode(&buf, serial, now_us, 0);
 		ur_session_update(source, ur_buf_front(&buf), buf.size, now_us);
@@ -68,25 +73,57 @@ static void measure(const struct ur_session *session,
 	check(error_us <= now_us + session->options.clock_base_us);
 }
 
+static void check_ports(struct uidrecv_ports ports)
+{
+	check(ports.count > 0 && ports.count <= 65536u - ports.start);
+}
+
+static void check_system(const struct ur_update *update)
+{
+	struct uidrecv_system system;
+
+	check(update->records_count == 1);
+	ur_ts_config_decode(update->body, update->body_size, &system);
+	check(system.block_size > 0);
+	check(system.aliases_count <= UIDRECV_ALIASES_MAX);
+	check(system.reserved_count <= UIDRECV_RESERVED_MAX);
+	check_ports(system.ports);
+	for (uint32_t i = 0; i < system.reserved_count; i++)
+		check_ports(system.reserved[i]);
+}
+
+static void check_records(const struct ur_message *message)
+{
+	const struct ur_update *update = &message->update;
+	struct uidrecv_record record;
+	struct ur_records records;
+	uint16_t code;
+
+	check((message->type == UR_UPDATE) == (update->records_count > 0));
+	ur_records_init(&records, update->body, update->body_size);
+	while (ur_records_next(&records, &record, &code)) {
+		check(code || !record.user_size || record.op);
+		if (!code && record.ports.count)
+			check_ports(record.ports);
+	}
+}
+
 static void answer(struct ur_session *sink, const struct ur_message *message,
 		   uint64_t now_us)
 {
 	static const struct ur_refusal refusals[2] = {{0, 1}, {7, 2}};
 	const struct ur_update *update = &message->update;
-	struct uidrecv_record record;
-	struct ur_records records;
-	uint16_t code;
 
 	check(sink->options.role == UR_SINK);
 	check(message->serial && message->serial == sink->serial);
 	check(message->serial <= sink->acked ||
 	      message->serial - sink->acked <= sink->window);
 	check(update->maps_count <= update->records_count);
-	check((message->type == UR_UPDATE) == (update->records_count > 0));
-	ur_records_init(&records, update->body, update->body_size);
-	while (ur_records_next(&records, &record, &code))
-		check(code || !record.user_size || record.op);
-	if (message->type == UR_UPDATE)
+	if (message->type == UR_TS_CONFIG)
+		check_system(update);
+	else
+		check_records(message);
+	if (message->type == UR_UPDATE || message->type == UR_TS_CONFIG)
 		ur_session_reject(sink, message->serial, refusals, 2, now_us);
 	else
 		ur_session_resync(sink, UIDRECV_RESYNC_COUNT, now_us);
@@ -110,6 +147,7 @@ static void act(struct ur_session *session, struct ur_message *message,
 	case UR_SNAPSHOT_BEGIN:
 	case UR_SNAPSHOT_END:
 	case UR_REFRESH_ALL:
+	case UR_TS_CONFIG:
 		answer(session, message, now_us);
 		break;
 	case UR_REJECT:

@@ -166,22 +166,24 @@ static void check_found(int r, const struct uidrecv_mapping *mapping)
 static void look(const struct ur_view *view)
 {
 	struct uidrecv_mapping mapping;
+	uint64_t position = 0;
 	int r;
 
 	for (uint32_t i = 0; i < 2 * ADDRESSES; i++) {
-		struct uidrecv_address address = address_of(i);
+		struct uidrecv_query query = {.address = address_of(i)};
 
-		r = ur_view_find(view, address, ur_view_home(view, address),
-				 NOW_US, &mapping);
+		r = ur_view_find(view, &query,
+				 ur_view_home(view, query.address), NOW_US,
+				 &mapping);
 		check_found(r, &mapping);
-		if (r == 1 && (mapping.address.hi != address.hi ||
-			       mapping.address.lo != address.lo))
+		if (r == 1 && (mapping.address.hi != query.address.hi ||
+			       mapping.address.lo != query.address.lo))
 			abort();
 	}
-	for (uint64_t i = 0; i < view->layout.slots_count; i++) {
-		r = ur_view_at(view, i, NOW_US, &mapping);
+	do {
+		r = ur_view_next(view, &position, NOW_US, &mapping);
 		check_found(r, &mapping);
-	}
+	} while (r != 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "block.h"
 #include "network.h"
 #include "utf8.h"
 
@@ -66,6 +67,23 @@ static int check_address(const struct ur_right *right,
 	if (!ur_right_has_address(right, address))
 		return UIDRECV_REJECT_ADDRESS_NOT_ALLOWED;
 	return 0;
+}
+
+static int check_multi_user(const struct ur_right *right)
+{
+	return right->allow & UIDRECV_ALLOW_MULTI_USER
+		   ? 0
+		   : UIDRECV_REJECT_MULTI_USER_NOT_ALLOWED;
+}
+
+static int check_place(const struct ur_right *right,
+		       const struct uidrecv_record *record)
+{
+	int code = check_address(right, record->address);
+
+	if (!code && record->ports.count > 0)
+		code = check_multi_user(right);
+	return code;
 }
 
 static int check_user(const struct ur_right *right,
@@ -195,7 +213,7 @@ int ur_admit(const struct ur_right *right, const struct uidrecv_record *record,
 
 	if (!is_known(record->op))
 		return UIDRECV_REJECT_UNSUPPORTED;
-	code = check_address(right, record->address);
+	code = check_place(right, record);
 	if (code)
 		return code;
 	code = check_user(right, record);
@@ -216,7 +234,22 @@ bool ur_admit_claim(const struct ur_right *right,
 		    struct uidrecv_address address,
 		    const struct ur_claim *claim)
 {
-	return check_address(right, address) == 0 &&
+	int code = ur_block_is_key(address) ? check_multi_user(right)
+					    : check_address(right, address);
+
+	return code == 0 &&
 	       ur_right_has_user(right, claim->user, claim->user_size) &&
 	       has_lifetime(right, claim->lifetime_s);
+}
+
+int ur_admit_system(const struct ur_right *right,
+		    const struct uidrecv_system *system)
+{
+	int code = check_multi_user(right);
+
+	if (!code)
+		code = check_address(right, system->address);
+	for (uint32_t i = 0; !code && i < system->aliases_count; i++)
+		code = check_address(right, system->aliases[i]);
+	return code;
 }

@@ -21,10 +21,12 @@
  * (saturating at 0). as_of_us is of the agent's clock, now_us of the store's.
  * ret_statement->user points into the record.
  *
- * The code is of the first that fails: operation, address, user, lifetime,
- * times. What the operation does not have is zero in the statement, but
- * event_us, which is then the time of as_of_us. as_of_us of the statement is
- * at most now_us; event_us may be ahead by the tolerance.
+ * The code is of the first that fails: operation, address, the right to have
+ * ports if there are any, user, lifetime, times. What the operation does not
+ * have is zero in the statement, but event_us, which is then the time of
+ * as_of_us. as_of_us of the statement is at most now_us; event_us may be ahead
+ * by the tolerance. Of a record with ports the address in the statement is that
+ * of the record: which block it is the store knows (ur_store_find_block()).
  *
  * Returns 0 or a positive enum uidrecv_reject.
  */
@@ -41,10 +43,21 @@ bool ur_admit_time(uint64_t time_us, int64_t offset_us, uint64_t now_us,
 
 /*
  * May a claim that is in the store stay there under these rights? It may not
- * if address, user or lifetime would be refused now.
+ * if address, user or lifetime would be refused now. Of a block (see
+ * ur_block_key()) not the address counts, which ur_admit_system() looks at,
+ * but whether the agent may speak for multi-user systems.
  */
 bool ur_admit_claim(const struct ur_right *right,
 		    struct uidrecv_address address,
 		    const struct ur_claim *claim);
+
+/*
+ * May an agent speak for this multi-user system? 0, or a positive enum
+ * uidrecv_reject: MULTI_USER_NOT_ALLOWED, or ADDRESS_INVALID or
+ * ADDRESS_NOT_ALLOWED of the first address that may not be in it. Whether it is
+ * cut well is ur_system_check()'s.
+ */
+int ur_admit_system(const struct ur_right *right,
+		    const struct uidrecv_system *system);
 
 #endif

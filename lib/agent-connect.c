@@ -14,22 +14,38 @@ static struct uidrecv_agent *get_agent(const struct ur_conn *conn)
 	return conn->options.owner;
 }
 
+/*
+ * Made as late as when TLS is up, for records may have been queued while the
+ * connection was made.
+ */
+static struct ur_session_options make_session(struct uidrecv_agent *agent)
+{
+	const struct uidrecv_agent_options *options = &agent->options;
+	struct ur_outbox *outbox = &agent->outbox;
+
+	ur_outbox_close(outbox);
+	return (struct ur_session_options){
+	    .role = UR_SOURCE,
+	    .hold_min_s = (uint16_t)options->hold_min_s,
+	    .hold_max_s = (uint16_t)options->hold_max_s,
+	    .frame_max = UR_FRAME_BODY_MAX,
+	    .clock_base_us = agent->clock_base_us,
+	    .software = agent->software,
+	    .session_id = agent->session_id,
+	    .capabilities = UR_CAPABILITY_SNAPSHOT,
+	    .acked = outbox->acked,
+	    .replay_first = outbox->acked + 1,
+	    .replay_last = outbox->serial,
+	};
+}
+
 static int on_authenticated(struct ur_conn *conn)
 {
 	struct uidrecv_agent *agent = get_agent(conn);
-	struct ur_outbox *outbox = &agent->outbox;
-	struct ur_session_options *session = &conn->options.session;
 
 	if (!ur_tls_has_name(conn->tls, agent->receiver_name))
 		return UIDRECV_E_IDENTITY;
-	/*
-	 * Set as late as this, for records may have been queued while the
-	 * connection was made.
-	 */
-	ur_outbox_close(outbox);
-	session->acked = outbox->acked;
-	session->replay_first = outbox->acked + 1;
-	session->replay_last = outbox->serial;
+	conn->options.session = make_session(agent);
 	return 0;
 }
 
@@ -46,12 +62,25 @@ void ur_agent_push(struct uidrecv_agent *agent)
 		const struct ur_buf *frame = &outbox->unsent->frame;
 
 		ur_session_update(&conn->session, ur_buf_front(frame),
-				  frame->size, agent->loop.now_us);
+				  frame->size, agent->loop->now_us);
 		if (outbox->sent < outbox->unsent->serial)
 			outbox->sent = outbox->unsent->serial;
 		outbox->unsent = outbox->unsent->next;
 	}
 	ur_conn_flush(conn);
+}
+
+static void tell_left_out(void *user, uint64_t serial, uint64_t ticket)
+{
+	struct uidrecv_agent_event event = {
+	    .type = UIDRECV_AGENT_REJECTED,
+	    .serial = serial,
+	    .ticket = ticket,
+	    .code = UIDRECV_REJECT_UNSUPPORTED,
+	    .text = "the receiver takes no port blocks",
+	};
+
+	ur_agent_tell(user, &event);
 }
 
 /* A receiver that takes less than the last one: begin a new session. */
@@ -60,7 +89,8 @@ static void renumber(struct uidrecv_agent *agent, struct ur_conn *conn,
 {
 	uint64_t session_id = 0;
 	int left_out = ur_outbox_renumber(&agent->outbox, body_max,
-					  conn->session.peer_capabilities);
+					  conn->session.peer_capabilities,
+					  tell_left_out, agent);
 
 	/* Never fails for so few bytes once the kernel is up. */
 	while (!session_id)
@@ -72,8 +102,8 @@ static void renumber(struct uidrecv_agent *agent, struct ur_conn *conn,
 		agent->session_id = session_id;
 	if (left_out > 0)
 		ur_log(&agent->log, UIDRECV_LOG_WARNING,
-		       "%s: takes no snapshots or no REFRESH ALL; %d messages "
-		       "were left out",
+		       "%s: takes no snapshots, no REFRESH ALL or no port "
+		       "blocks; %d messages or records were left out",
 		       conn->peer, left_out);
 	ur_conn_bye(conn, UIDRECV_BYE_SHUTDOWN, NULL);
 }
@@ -164,7 +194,9 @@ static void on_ended(struct ur_conn *conn, int error)
 	struct uidrecv_agent *agent = get_agent(conn);
 	uint16_t received = conn->session.bye_received;
 	uint16_t code = received ? received : conn->session.bye_sent;
-	bool is_refusal = ur_dialer_is_refusal(error, code);
+	/* Who is waited for may always come again. */
+	bool is_refusal =
+	    !agent->options.listener && ur_dialer_is_refusal(error, code);
 	struct uidrecv_agent_event event = {
 	    .type = is_refusal ? UIDRECV_AGENT_REFUSED : UIDRECV_AGENT_LOST,
 	    .error = error,
@@ -182,6 +214,8 @@ static void on_ended(struct ur_conn *conn, int error)
 		return;
 	ur_log(&agent->log, UIDRECV_LOG_WARNING, "%s", event.text);
 	ur_agent_tell(agent, &event);
+	if (agent->options.listener)
+		return;
 	if (!is_refusal)
 		ur_dialer_retry(&agent->dialer);
 	else if (agent->options.retry_refused)
@@ -202,6 +236,33 @@ static const struct ur_conn_ops ops = {
     .gone = on_gone,
 };
 
+/*
+ * The receiver knows of a broken connection before we do: its newer one counts.
+ * What was said on the former is said again, for that takes no more answers.
+ */
+int ur_agent_take(struct uidrecv_agent *agent, struct ur_conn *conn)
+{
+	struct ur_conn *next;
+
+	if (agent->is_finishing && !agent->outbox.first)
+		return UIDRECV_E_CLOSED;
+	/* Who comes again and again leaves one that lingers, not many. */
+	for (struct ur_conn *old = agent->conns; old; old = next) {
+		next = old->next;
+		if (old != agent->conn)
+			ur_conn_free(old);
+	}
+	if (agent->conn)
+		ur_conn_bye(agent->conn, UIDRECV_BYE_REPLACED, NULL);
+	ur_conn_move(conn, &agent->conns);
+	conn->options.owner = agent;
+	conn->options.ops = &ops;
+	conn->options.session = make_session(agent);
+	agent->conn = conn;
+	agent->dialer.attempts++;
+	return 0;
+}
+
 static void on_failed(struct ur_dialer *dialer, int error, const char *text)
 {
 	struct uidrecv_agent *agent = dialer->owner;
@@ -218,25 +279,13 @@ static void on_failed(struct ur_dialer *dialer, int error, const char *text)
 static void on_connecting(struct ur_dialer *dialer, int fd)
 {
 	struct uidrecv_agent *agent = dialer->owner;
-	const struct uidrecv_agent_options *given = &agent->options;
 	struct ur_conn_options options = {
-	    .loop = &agent->loop,
+	    .loop = agent->loop,
 	    .context = agent->tls,
 	    .ops = &ops,
 	    .owner = agent,
-	    .handshake_us = given->connect_ms * UINT64_C(1000),
+	    .handshake_us = agent->options.connect_ms * UINT64_C(1000),
 	    .is_connecting = true,
-	    .session =
-		{
-		    .role = UR_SOURCE,
-		    .hold_min_s = (uint16_t)given->hold_min_s,
-		    .hold_max_s = (uint16_t)given->hold_max_s,
-		    .frame_max = UR_FRAME_BODY_MAX,
-		    .clock_base_us = agent->clock_base_us,
-		    .software = agent->software,
-		    .session_id = agent->session_id,
-		    .capabilities = UR_CAPABILITY_SNAPSHOT,
-		},
 	};
 	int error = ur_conn_new(&agent->conn, fd, &agent->conns, &options);
 
@@ -248,7 +297,7 @@ int ur_agent_init_dialer(struct uidrecv_agent *agent)
 {
 	int error;
 
-	ur_resolver_init(&agent->resolver, &agent->loop);
+	ur_resolver_init(&agent->resolver, agent->loop);
 	error = ur_dialer_init(&agent->dialer, &agent->resolver);
 	if (error)
 		return error;

@@ -8,12 +8,19 @@
 /* Records that were queued later than this get an as-of time of their own. */
 #define SAME_TIME_US UINT64_C(100000)
 
+static void free_item(struct ur_outgoing *item)
+{
+	if (!item)
+		return;
+	ur_buf_done(&item->frame);
+	free(item);
+}
+
 static void free_outgoing(struct ur_outbox *outbox, struct ur_outgoing *item)
 {
 	outbox->bytes -= item->frame.size;
 	outbox->records -= item->count;
-	ur_buf_done(&item->frame);
-	free(item);
+	free_item(item);
 }
 
 void ur_outbox_done(struct ur_outbox *outbox)
@@ -103,6 +110,7 @@ static bool add_to_last(struct ur_outbox *outbox,
 	if (!ur_update_add(&item->writer, record))
 		return false;
 	item->count++;
+	item->has_ports |= record->ports.count > 0;
 	outbox->bytes += item->frame.size - before;
 	count_record(outbox, record);
 	return true;
@@ -120,12 +128,12 @@ int ur_outbox_add(struct ur_outbox *outbox, const struct uidrecv_record *record,
 		return -ENOMEM;
 	/* A frame without a record must never be sent: try before appending. */
 	if (!ur_update_add(&item->writer, record)) {
-		ur_buf_done(&item->frame);
-		free(item);
+		free_item(item);
 		return -ENOMEM;
 	}
 	ur_outbox_close(outbox);
 	item->count = 1;
+	item->has_ports = record->ports.count > 0;
 	count_record(outbox, record);
 	append(outbox, item);
 	return 0;
@@ -152,9 +160,43 @@ static struct ur_outgoing *new_control(const struct ur_outbox *outbox,
 		ur_refresh_all_encode(&item->frame, serial, clock_us, count);
 	if (!item->frame.failed)
 		return item;
-	ur_buf_done(&item->frame);
-	free(item);
+	free_item(item);
 	return NULL;
+}
+
+/* The same of TS CONFIG. */
+static struct ur_outgoing *new_system(const struct ur_outbox *outbox,
+				      uint64_t serial,
+				      const struct ur_set_system *system)
+{
+	struct ur_outgoing *item = new_outgoing(outbox, UR_TS_CONFIG, 0);
+
+	if (!item)
+		return NULL;
+	item->serial = serial;
+	item->system_ticket = system->ticket;
+	item->is_closed = true;
+	ur_ts_config_encode(&item->frame, serial, &system->config);
+	if (!item->frame.failed)
+		return item;
+	free_item(item);
+	return NULL;
+}
+
+int ur_outbox_add_system(struct ur_outbox *outbox,
+			 const struct ur_set_system *system, bool is_first)
+{
+	struct ur_outgoing *item =
+	    new_system(outbox, outbox->serial + 1, system);
+
+	if (!item)
+		return -ENOMEM;
+	ur_outbox_close(outbox);
+	item->count = is_first;
+	outbox->ticket += is_first;
+	outbox->records += is_first;
+	append(outbox, item);
+	return 0;
 }
 
 /* Throws away what was never sent: the serials go on from what was. */
@@ -179,17 +221,27 @@ static void discard_unsent(struct ur_outbox *outbox)
 	}
 }
 
-int ur_outbox_begin_snapshot(struct ur_outbox *outbox, bool discard)
+int ur_outbox_begin_snapshot(struct ur_outbox *outbox, bool discard,
+			     bool with_system)
 {
 	uint64_t serial = (discard ? outbox->sent : outbox->serial) + 1;
-	struct ur_outgoing *item =
-	    new_control(outbox, UR_SNAPSHOT_BEGIN, serial, 0, 0);
+	struct ur_outgoing *system = NULL, *item;
 
-	if (!item)
+	if (with_system && outbox->system.ticket) {
+		system = new_system(outbox, serial++, &outbox->system);
+		if (!system)
+			return -ENOMEM;
+	}
+	item = new_control(outbox, UR_SNAPSHOT_BEGIN, serial, 0, 0);
+	if (!item) {
+		free_item(system);
 		return -ENOMEM;
+	}
 	if (discard)
 		discard_unsent(outbox);
 	ur_outbox_close(outbox);
+	if (system)
+		append(outbox, system);
 	append(outbox, item);
 	outbox->is_snapshot_open = true;
 	outbox->begin_serial = serial;
@@ -223,6 +275,17 @@ int ur_outbox_refresh_all(struct ur_outbox *outbox, uint64_t clock_us,
 	return 0;
 }
 
+/* A system that was refused is not in force there. */
+static void note_taken(struct ur_outbox *outbox, const struct ur_outgoing *item)
+{
+	if (item->type != UR_TS_CONFIG || ur_outgoing_is_told(item, 0))
+		return;
+	ur_ts_config_decode(ur_buf_front(&item->frame) + UR_FRAME_HEADER,
+			    item->frame.size - UR_FRAME_HEADER,
+			    &outbox->taken.config);
+	outbox->taken.ticket = item->system_ticket;
+}
+
 bool ur_outbox_ack(struct ur_outbox *outbox, uint64_t serial)
 {
 	bool is_news = false;
@@ -237,6 +300,7 @@ bool ur_outbox_ack(struct ur_outbox *outbox, uint64_t serial)
 			outbox->unsent = item->next;
 		outbox->acked = item->serial;
 		outbox->acked_ticket = item->first_ticket + item->count - 1;
+		note_taken(outbox, item);
 		free_outgoing(outbox, item);
 		is_news = true;
 	}
@@ -247,13 +311,18 @@ uint64_t ur_outbox_refuse(struct ur_outbox *outbox, uint64_t serial,
 			  uint32_t index)
 {
 	struct ur_outgoing *item = outbox->first;
+	uint32_t count;
 
 	while (item && item->serial != serial)
 		item = item->next;
-	if (!item || index >= item->count || ur_outgoing_is_told(item, index))
+	if (!item)
+		return 0;
+	count = item->type == UR_TS_CONFIG ? 1 : item->count;
+	if (index >= count || ur_outgoing_is_told(item, index))
 		return 0;
 	ur_outgoing_set_told(item, index);
-	return item->first_ticket + index;
+	return item->type == UR_TS_CONFIG ? item->system_ticket
+					  : item->first_ticket + index;
 }
 
 void ur_outbox_rewind(struct ur_outbox *outbox)

@@ -4,27 +4,19 @@
 
 #include "agent-private.h"
 
-static int may_say(const struct uidrecv_agent *agent, uint64_t capability)
-{
-	int error = agent ? ur_agent_may_queue(agent) : -EINVAL;
-
-	if (!error && capability & ~agent->capabilities)
-		error = -EOPNOTSUPP;
-	return error;
-}
-
 int uidrecv_agent_snapshot_begin(struct uidrecv_agent *agent, bool discard)
 {
-	int error = may_say(agent, UR_CAPABILITY_SNAPSHOT);
+	int error = ur_agent_may_queue(agent, UR_CAPABILITY_SNAPSHOT);
 
 	if (error)
 		return error;
-	return ur_outbox_begin_snapshot(&agent->outbox, discard);
+	return ur_outbox_begin_snapshot(
+	    &agent->outbox, discard, agent->capabilities & UR_CAPABILITY_PORTS);
 }
 
 int uidrecv_agent_snapshot_end(struct uidrecv_agent *agent)
 {
-	int error = may_say(agent, 0);
+	int error = ur_agent_may_queue(agent, 0);
 
 	if (error)
 		return error;
@@ -35,7 +27,7 @@ int uidrecv_agent_snapshot_end(struct uidrecv_agent *agent)
 
 int uidrecv_agent_refresh_all(struct uidrecv_agent *agent, uint64_t count)
 {
-	int error = may_say(agent, UR_CAPABILITY_REFRESH_ALL);
+	int error = ur_agent_may_queue(agent, UR_CAPABILITY_REFRESH_ALL);
 
 	if (error)
 		return error;

@@ -23,6 +23,21 @@ static void set_default(uint32_t *field, uint32_t value)
 		*field = value;
 }
 
+/* Does it say where the receiver is, or who comes? */
+static int check_where(const struct uidrecv_agent_options *options)
+{
+	if (!options->listener)
+		return options->receiver && options->cert_path &&
+			       options->key_path && options->ca_path
+			   ? 0
+			   : -EINVAL;
+	if (options->receiver || options->cert_path || options->key_path ||
+	    options->ca_path || options->crl_path || !options->receiver_name)
+		return -EINVAL;
+	return ur_agent_listener_check(options->listener,
+				       options->receiver_name);
+}
+
 static int load_options(struct uidrecv_agent *agent,
 			const struct uidrecv_agent_options *given)
 {
@@ -38,12 +53,11 @@ static int load_options(struct uidrecv_agent *agent,
 	set_default(&options->hold_min_s, 3);
 	set_default(&options->hold_max_s, 300);
 	set_default(&options->connect_ms, 10000);
-	if (!options->receiver || !options->cert_path || !options->key_path ||
-	    !options->ca_path || options->batch_max > UR_RECORDS_MAX ||
+	if (options->batch_max > UR_RECORDS_MAX ||
 	    options->hold_min_s > options->hold_max_s ||
 	    options->hold_max_s > UINT16_MAX)
 		return -EINVAL;
-	return 0;
+	return check_where(options);
 }
 
 static int copy_texts(struct uidrecv_agent *agent)
@@ -51,12 +65,12 @@ static int copy_texts(struct uidrecv_agent *agent)
 	struct uidrecv_agent_options *options = &agent->options;
 	const char *name = options->receiver_name;
 	const char *software = options->software;
-	char host[HOST_MAX];
+	char host[HOST_MAX] = "";
 
-	if (!ur_words_endpoint(options->receiver, host, sizeof(host),
-			       &agent->port))
+	if (options->receiver && !ur_words_endpoint(options->receiver, host,
+						    sizeof(host), &agent->port))
 		return -EINVAL;
-	agent->receiver = strdup(options->receiver);
+	agent->receiver = strdup(options->receiver ? options->receiver : name);
 	agent->host = strdup(host);
 	agent->receiver_name = strdup(name ? name : host);
 	agent->software = strdup(software ? software : "libuidrecv");
@@ -66,7 +80,8 @@ static int copy_texts(struct uidrecv_agent *agent)
 	return 0;
 }
 
-static int open_all(struct uidrecv_agent *agent, char *error, size_t error_size)
+static int open_connecting(struct uidrecv_agent *agent, char *error,
+			   size_t error_size)
 {
 	struct ur_tls_files files = {
 	    .cert = agent->options.cert_path,
@@ -74,13 +89,24 @@ static int open_all(struct uidrecv_agent *agent, char *error, size_t error_size)
 	    .ca = agent->options.ca_path,
 	    .crl = agent->options.crl_path,
 	};
-	int ret = ur_loop_init(&agent->loop);
+	int ret = ur_loop_init(agent->loop);
 
 	if (!ret)
 		ret = ur_agent_init_dialer(agent);
 	if (!ret)
 		ret = ur_tls_context_new(&agent->tls, UR_TLS_CLIENT, &files,
 					 error, error_size);
+	/* The first dispatch connects. */
+	if (!ret)
+		ur_loop_wake(agent->loop);
+	return ret;
+}
+
+static int open_all(struct uidrecv_agent *agent, char *error, size_t error_size)
+{
+	struct uidrecv_agent_listener *listener = agent->options.listener;
+	int ret = listener ? 0 : open_connecting(agent, error, error_size);
+
 	if (ret)
 		return ret;
 	agent->clock_base_us = ur_clock_wall_us() - ur_clock_boot_us();
@@ -88,8 +114,8 @@ static int open_all(struct uidrecv_agent *agent, char *error, size_t error_size)
 		if (getrandom(&agent->session_id, sizeof(agent->session_id),
 			      0) < 0)
 			return -errno;
-	/* The first dispatch connects. */
-	ur_loop_wake(&agent->loop);
+	if (listener)
+		ur_agent_listener_add(listener, agent);
 	return 0;
 }
 
@@ -107,9 +133,10 @@ int uidrecv_agent_new(struct uidrecv_agent **ret_agent,
 	agent = calloc(1, sizeof(*agent));
 	if (!agent)
 		return -ENOMEM;
-	agent->loop.epoll_fd = -1;
-	agent->loop.timer_fd = -1;
-	agent->loop.wake_fd = -1;
+	agent->loop = &agent->own_loop;
+	agent->own_loop.epoll_fd = -1;
+	agent->own_loop.timer_fd = -1;
+	agent->own_loop.wake_fd = -1;
 	agent->pid = getpid();
 	agent->events_last = &agent->events;
 	ret = load_options(agent, options);
@@ -155,15 +182,17 @@ void uidrecv_agent_free(struct uidrecv_agent *agent)
 	if (!agent)
 		return;
 	if (agent->pid != getpid())
-		ur_loop_disown(&agent->loop);
+		ur_loop_disown(agent->loop);
 	agent->conn = NULL;
 	while (agent->conns)
 		ur_conn_free(agent->conns);
+	if (agent->options.listener)
+		ur_agent_listener_remove(agent->options.listener, agent);
 	ur_outbox_done(&agent->outbox);
 	ur_tls_context_unref(agent->tls);
 	ur_dialer_done(&agent->dialer);
 	ur_resolver_done(&agent->resolver);
-	ur_loop_done(&agent->loop);
+	ur_loop_done(&agent->own_loop);
 	free_events(agent);
 	free(agent->host);
 	free(agent->receiver_name);
@@ -179,6 +208,8 @@ uint64_t uidrecv_agent_now_us(const struct uidrecv_agent *agent)
 
 static bool record_is_sound(const struct uidrecv_record *record)
 {
+	if (record->ports.count && !ur_agent_check_ports(record->ports))
+		return false;
 	switch (record->op) {
 	case UIDRECV_OP_MAP:
 		return record->user_size > 0;
@@ -194,13 +225,15 @@ static bool record_is_sound(const struct uidrecv_record *record)
 	}
 }
 
-int ur_agent_may_queue(const struct uidrecv_agent *agent)
+int ur_agent_may_queue(const struct uidrecv_agent *agent, uint64_t capabilities)
 {
-	if (agent->is_finishing)
+	if (!agent || agent->is_finishing)
 		return -EINVAL;
 	if (agent->pid != getpid())
 		return UIDRECV_E_FORKED;
-	return agent->refused;
+	if (agent->refused)
+		return agent->refused;
+	return capabilities & ~agent->capabilities ? -EOPNOTSUPP : 0;
 }
 
 int uidrecv_agent_queue(struct uidrecv_agent *agent,
@@ -211,7 +244,8 @@ int uidrecv_agent_queue(struct uidrecv_agent *agent,
 
 	if (!agent || !record || !record_is_sound(record))
 		return -EINVAL;
-	error = ur_agent_may_queue(agent);
+	error = ur_agent_may_queue(
+	    agent, record->ports.count ? UR_CAPABILITY_PORTS : 0);
 	if (error)
 		return error;
 	if (agent->outbox.bytes >= agent->options.queue_max_bytes)
@@ -225,29 +259,41 @@ int uidrecv_agent_queue(struct uidrecv_agent *agent,
 
 int uidrecv_agent_get_fd(const struct uidrecv_agent *agent)
 {
-	return agent ? agent->loop.epoll_fd : -EINVAL;
+	return agent ? agent->loop->epoll_fd : -EINVAL;
+}
+
+int ur_agent_turn(struct uidrecv_agent *agent)
+{
+	if (agent->is_finishing && !agent->outbox.first) {
+		if (agent->conn)
+			ur_conn_bye(agent->conn, UIDRECV_BYE_SHUTDOWN, NULL);
+		if (ur_agent_has_finished(agent))
+			return -ESHUTDOWN;
+	} else if (!agent->options.listener && !agent->conn &&
+		   !agent->refused && !ur_dialer_is_busy(&agent->dialer)) {
+		ur_dialer_begin(&agent->dialer);
+	}
+	ur_agent_push(agent);
+	return agent->refused;
 }
 
 int uidrecv_agent_dispatch(struct uidrecv_agent *agent)
 {
+	int ret;
+
 	if (!agent)
 		return -EINVAL;
 	if (agent->pid != getpid())
 		return UIDRECV_E_FORKED;
-	ur_loop_poll(&agent->loop);
-	ur_loop_run_timers(&agent->loop);
-	if (agent->is_finishing && !agent->outbox.first) {
-		if (agent->conn)
-			ur_conn_bye(agent->conn, UIDRECV_BYE_SHUTDOWN, NULL);
-		if (!agent->conns)
-			return -ESHUTDOWN;
-	} else if (!agent->conn && !agent->refused &&
-		   !ur_dialer_is_busy(&agent->dialer)) {
-		ur_dialer_begin(&agent->dialer);
+	if (agent->options.listener) {
+		(void)!uidrecv_agent_listener_dispatch(agent->options.listener);
+		return ur_agent_has_finished(agent) ? -ESHUTDOWN : 0;
 	}
-	ur_agent_push(agent);
-	ur_loop_arm(&agent->loop);
-	return agent->refused;
+	ur_loop_poll(agent->loop);
+	ur_loop_run_timers(agent->loop);
+	ret = ur_agent_turn(agent);
+	ur_loop_arm(agent->loop);
+	return ret;
 }
 
 void ur_agent_tell(struct uidrecv_agent *agent,
@@ -289,7 +335,7 @@ void uidrecv_agent_finish(struct uidrecv_agent *agent)
 	if (!agent)
 		return;
 	agent->is_finishing = true;
-	ur_loop_wake(&agent->loop);
+	ur_loop_wake(agent->loop);
 }
 
 int uidrecv_agent_get_counters(const struct uidrecv_agent *agent,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Numbers as bytes of the store, big-endian. Reading past the end is sticky.
- * Inline, for they are on the path of every record.
+ * Numbers as bytes of the store, big-endian, and their checksum. Reading past
+ * the end is sticky. Inline, for they are on the path of every record.
  */
 #ifndef UR_BYTES_H
 #define UR_BYTES_H
@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#include <uidrecv/types.h>
 
 /* Write at `to`, which has room, and return what is behind. */
 static inline uint8_t *ur_bytes_put(uint8_t *to, uint64_t value, int size)
@@ -95,6 +97,26 @@ static inline uint32_t ur_bytes_u32(struct ur_bytes *bytes)
 static inline uint64_t ur_bytes_u64(struct ur_bytes *bytes)
 {
 	return ur_bytes_number(bytes, 8);
+}
+
+/* Each step can be undone, so two texts differing in one word never meet. */
+static inline uint64_t ur_bytes_mix(uint64_t check, uint64_t word)
+{
+	check = (check ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+	return check ^ check >> 32;
+}
+
+/* 32 bits of the bytes, their number, and what they belong to. */
+static inline uint32_t ur_checksum(struct uidrecv_address seed,
+				   const uint8_t *bytes, size_t size)
+{
+	uint64_t check = ur_bytes_mix(ur_bytes_mix(size, seed.hi), seed.lo);
+	struct ur_bytes rest = {bytes, size, false};
+
+	while (rest.left >= 8)
+		check = ur_bytes_mix(check, ur_bytes_u64(&rest));
+	check = ur_bytes_mix(check, ur_bytes_number(&rest, rest.left));
+	return (uint32_t)(ur_bytes_mix(check, 0) >> 32);
 }
 
 /* Numbers of the machine's own byte order, at any place. */

@@ -11,25 +11,6 @@
 #define MARKER_SIZE 14 /* likewise */
 #define FLAG_TOKEN 0x01
 
-/* Each step can be undone, so two texts differing in one word never meet. */
-static uint64_t mix(uint64_t check, uint64_t word)
-{
-	check = (check ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-	return check ^ check >> 32;
-}
-
-uint32_t ur_checksum(struct uidrecv_address seed, const uint8_t *bytes,
-		     size_t size)
-{
-	uint64_t check = mix(mix(size, seed.hi), seed.lo);
-	struct ur_bytes rest = {bytes, size, false};
-
-	while (rest.left >= 8)
-		check = mix(check, ur_bytes_u64(&rest));
-	check = mix(check, ur_bytes_number(&rest, rest.left));
-	return (uint32_t)(mix(check, 0) >> 32);
-}
-
 size_t ur_cell_encoded_size(const struct ur_cell *cell)
 {
 	size_t size = HEADER_SIZE;

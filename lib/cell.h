@@ -23,8 +23,4 @@ void ur_cell_encode(const struct ur_cell *cell, struct uidrecv_address address,
 int ur_cell_decode(struct ur_cell *cell, struct uidrecv_address address,
 		   const uint8_t *bytes, size_t size);
 
-/* 32 bits of the bytes, their number, and what they belong to. */
-uint32_t ur_checksum(struct uidrecv_address seed, const uint8_t *bytes,
-		     size_t size);
-
 #endif

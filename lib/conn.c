@@ -81,6 +81,22 @@ static void tell_ended(struct ur_conn *conn)
 	conn->options.ops->ended(conn, conn->error);
 }
 
+static void link_into(struct ur_conn *conn, struct ur_conn **list)
+{
+	conn->link = list;
+	conn->next = *list;
+	if (conn->next)
+		conn->next->link = &conn->next;
+	*list = conn;
+}
+
+static void unlink_from_list(struct ur_conn *conn)
+{
+	*conn->link = conn->next;
+	if (conn->next)
+		conn->next->link = conn->link;
+}
+
 static void destroy(struct ur_conn *conn)
 {
 	if (conn->is_pumping) {
@@ -95,9 +111,7 @@ static void destroy(struct ur_conn *conn)
 	ur_loop_set_timer(conn->options.loop, &conn->timer, UINT64_MAX);
 	ur_loop_release_timer(conn->options.loop);
 	close(conn->watch.fd);
-	*conn->link = conn->next;
-	if (conn->next)
-		conn->next->link = conn->link;
+	unlink_from_list(conn);
 	if (conn->session.state)
 		ur_session_done(&conn->session);
 	ur_tls_free(conn->tls);
@@ -237,11 +251,7 @@ int ur_conn_new(struct ur_conn **ret_conn, int fd, struct ur_conn **list,
 	ur_tls_context_ref(options->context);
 	if (!options->is_connecting)
 		name_peer(conn);
-	conn->link = list;
-	conn->next = *list;
-	if (conn->next)
-		conn->next->link = &conn->next;
-	*list = conn;
+	link_into(conn, list);
 	ur_conn_set_timer(conn);
 	*ret_conn = conn;
 	return 0;
@@ -261,6 +271,12 @@ void ur_conn_free(struct ur_conn *conn)
 {
 	ur_conn_finish(conn, UIDRECV_E_CLOSED);
 	destroy(conn);
+}
+
+void ur_conn_move(struct ur_conn *conn, struct ur_conn **list)
+{
+	unlink_from_list(conn);
+	link_into(conn, list);
 }
 
 void ur_conn_bye(struct ur_conn *conn, uint16_t code, const char *text)

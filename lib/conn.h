@@ -88,6 +88,9 @@ int ur_conn_new(struct ur_conn **ret_conn, int fd, struct ur_conn **list,
 /* Closes at once, without a word; ended() and gone() are called. */
 void ur_conn_free(struct ur_conn *conn);
 
+/* Moves it into another owner's list. */
+void ur_conn_move(struct ur_conn *conn, struct ur_conn **list);
+
 /* Ends the session with a BYE; text NULL: the code's. */
 void ur_conn_bye(struct ur_conn *conn, uint16_t code, const char *text);
 

@@ -125,7 +125,6 @@ static int copy_slots(const struct ur_generation *from,
 {
 	for (uint64_t i = 0; i < from->layout.slots_count; i++) {
 		uint64_t word[UR_SLOT_WORDS];
-		char room[UR_SLOT_NAME_INLINE];
 		struct ur_slot *slot;
 		uint8_t size;
 
@@ -138,8 +137,10 @@ static int copy_slots(const struct ur_generation *from,
 		if (slot == NULL)
 			return -ENOSPC;
 		size = ur_meta_user_size(word[0]);
-		ur_entry_set_name(to, word, ur_entry_get_name(from, word, room),
-				  size);
+		/* Short names and systems go as they are. */
+		if (size > UR_SLOT_NAME_INLINE)
+			ur_entry_set_name(to, word, from->bytes + word[6],
+					  size);
 		word[0] = ur_meta((uint16_t)(number[ur_meta_line(word[0])] - 1),
 				  ur_meta_source(word[0]), size);
 		ur_entry_set_checks(to, word, ur_deadline_ms(word[3]));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The TLVs of the protocol (doc/protocol.md section 3), for message.c,
- * message-encode.c and record.c alone. Pure.
+ * The TLVs of the protocol (doc/protocol.md section 3), for message*.c
+ * and record.c alone. Pure.
  */
 #ifndef UR_MESSAGE_TLV_H
 #define UR_MESSAGE_TLV_H
@@ -11,10 +11,7 @@
 #define UR_TLV_HEADER 4
 #define UR_TLV_CRITICAL 0x8000u
 
-/*
- * The TLVs that this version reads. Those of capabilities that it does not
- * announce are not here: they count as unknown.
- */
+/* The TLVs that this version reads. */
 enum ur_tlv_type {
 	UR_TLV_VERSIONS = 0x8001,
 	UR_TLV_ROLE = 0x8002,
@@ -35,6 +32,10 @@ enum ur_tlv_type {
 	UR_TLV_REASON = 0x8012,
 	UR_TLV_QUOTE = 0x0013,
 	UR_TLV_COUNT = 0x8014,
+	UR_TLV_PORTS = 0x8015,
+	UR_TLV_BLOCK_SIZE = 0x8016,
+	UR_TLV_RESERVED = 0x8017,
+	UR_TLV_ALIAS = 0x8018,
 	UR_TLV_ADDRESS = 0x8030,
 	UR_TLV_USER = 0x8031,
 	UR_TLV_EVENT_TIME = 0x8032,
@@ -62,6 +63,7 @@ enum ur_place {
 	UR_IN_SNAPSHOT_BEGIN,
 	UR_IN_SNAPSHOT_END,
 	UR_IN_REFRESH_ALL,
+	UR_IN_TS_CONFIG,
 	UR_IN_MAP,
 	UR_IN_REFRESH,
 	UR_IN_LOGOUT,
@@ -118,6 +120,22 @@ static inline void ur_tlv_put(struct ur_buf *buf, unsigned int type,
 	ur_buf_u16(buf, (uint16_t)type);
 	ur_buf_u16(buf, (uint16_t)size);
 }
+
+/* An address, from a value of 4 or 16 bytes; and as a TLV. */
+struct uidrecv_address ur_tlv_address(struct ur_reading value);
+void ur_tlv_put_address(struct ur_buf *buf, unsigned int type,
+			struct uidrecv_address address);
+
+/* PORTS or RESERVED; false if they are none or reach past the last port. */
+bool ur_tlv_ports(struct ur_reading value, struct uidrecv_ports *ret_ports);
+void ur_tlv_put_ports(struct ur_buf *buf, unsigned int type,
+		      struct uidrecv_ports ports);
+
+/*
+ * Reads the TLVs of a TS CONFIG, whose lengths are right; false if there are
+ * too many of a kind, or a value is out of its range.
+ */
+bool ur_system_read(struct ur_reading body, struct uidrecv_system *ret_system);
 
 /* Appends ur_record_encoded_size() bytes. */
 void ur_record_encode(struct ur_buf *buf, const struct uidrecv_record *record);

@@ -120,8 +120,7 @@ struct ur_message {
  * Reads a message and checks its whole TLV structure, but for the insides of
  * records, and that its values are in their ranges. What depends on the state
  * or the sender's role (versions, serials in sequence, ACKED in a KEEPALIVE of
- * a sink) is the session's, as is whether a message was announced. Of TS
- * CONFIG, which this version never announces, only the type is read.
+ * a sink) is the session's, as is whether a message was announced.
  *
  * 0, or UIDRECV_E_MESSAGE; *ret_bye is then the code that answers it:
  * BAD_TYPE, BAD_MESSAGE or UNSUPPORTED_FIELD.
@@ -147,9 +146,10 @@ void ur_records_init(struct ur_records *records, const uint8_t *body,
  * Gives the next record. Optional records of later versions are skipped but
  * counted. 1 a record; 0 the end. *ret_code is 0 or the positive enum
  * uidrecv_reject that refuses it as it stands: MALFORMED, UNSUPPORTED,
- * USER_INVALID (empty), USER_TOO_LONG, LIFETIME_NOT_ALLOWED (explicit 0); what
- * the record means is ur_admit()'s. Without a code the record is filled; with
- * one only its op counts.
+ * USER_INVALID (empty), USER_TOO_LONG, LIFETIME_NOT_ALLOWED (explicit 0),
+ * PORTS_INVALID (none, or past the last); what the record means is
+ * ur_admit()'s. Without a code the record is filled; with one only its op
+ * counts.
  */
 int ur_records_next(struct ur_records *records,
 		    struct uidrecv_record *ret_record, uint16_t *ret_code);
@@ -210,9 +210,9 @@ bool ur_update_add(struct ur_update_writer *writer,
 void ur_update_end(struct ur_update_writer *writer);
 
 /*
- * Adds ACKED to a whole UPDATE, SNAPSHOT BEGIN, SNAPSHOT END or REFRESH ALL
- * that has none; it begins at begun and is the last in buf. The body gets
- * UR_UPDATE_SPARE bytes longer.
+ * Adds ACKED to a whole frame with a serial of a source's (see struct
+ * ur_update) that has none; it begins at begun and is the last in buf. The body
+ * gets UR_UPDATE_SPARE bytes longer.
  */
 #define UR_UPDATE_SPARE 12
 void ur_update_add_acked(struct ur_buf *buf, size_t begun, uint64_t acked);

@@ -191,8 +191,7 @@ int uidrecv_reader_lookup(struct uidrecv_reader *reader,
 		return -EINVAL;
 	now_us = begin(reader, now_us);
 	view = &reader->mapped.view;
-	return ur_view_find(view, query->address,
-			    ur_view_home(view, query->address),
+	return ur_view_find(view, query, ur_view_home(view, query->address),
 			    now_us + view->layout.base_us, ret_mapping);
 }
 
@@ -210,7 +209,7 @@ static int lookup_group(const struct ur_view *view,
 		__builtin_prefetch(&view->slots[home[i]]);
 	}
 	for (size_t i = 0; i < count; i++) {
-		ret_results[i] = ur_view_find(view, queries[i].address, home[i],
+		ret_results[i] = ur_view_find(view, &queries[i], home[i],
 					      store_now_us, &ret_mappings[i]);
 		found += ret_results[i] == 1;
 	}
@@ -252,26 +251,17 @@ int uidrecv_reader_next(struct uidrecv_reader *reader,
 			struct uidrecv_mapping *ret_mapping)
 {
 	const struct ur_view *view;
-	uint64_t store_now_us;
-	int r = 0;
 
 	if (reader == NULL || cursor == NULL || ret_mapping == NULL)
 		return -EINVAL;
 	now_us = begin(reader, now_us);
 	view = &reader->mapped.view;
-	store_now_us = now_us + view->layout.base_us;
 	if (cursor->generation == 0 && cursor->position == 0)
 		cursor->generation = view->layout.generation;
 	if (cursor->generation != view->layout.generation)
 		return UIDRECV_E_TABLE_CHANGED;
-	while (r == 0 && cursor->position < view->layout.slots_count) {
-		r = ur_view_at(view, cursor->position, store_now_us,
-			       ret_mapping);
-		/* What was in motion is asked for again by the next call. */
-		if (r != -EAGAIN)
-			cursor->position++;
-	}
-	return r;
+	return ur_view_next(view, &cursor->position,
+			    now_us + view->layout.base_us, ret_mapping);
 }
 
 int uidrecv_reader_get_status(struct uidrecv_reader *reader, uint64_t now_us,

@@ -160,13 +160,23 @@ static bool keep_claim(void *user, uint32_t agent,
 	       ur_admit_claim(keeping->by_id[agent]->right, address, claim);
 }
 
-/* Drops the claims that the list does not allow any more. */
+static bool keep_system(void *user, uint32_t agent,
+			const struct uidrecv_system *system)
+{
+	const struct keeping *keeping = user;
+
+	return agent < keeping->count && keeping->by_id[agent] &&
+	       !ur_admit_system(keeping->by_id[agent]->right, system);
+}
+
+/* Drops the systems and claims that the list does not allow any more. */
 static int restrict_store(struct uidrecv_receiver *receiver,
 			  const struct ur_peer *peers, size_t count)
 {
 	struct keeping keeping = {
 	    .count = (size_t)ur_store_get_agent_id_max(receiver->store) + 1,
 	};
+	uint64_t now_us, wall_us;
 	int error;
 
 	keeping.by_id = calloc(keeping.count, sizeof(*keeping.by_id));
@@ -175,9 +185,13 @@ static int restrict_store(struct uidrecv_receiver *receiver,
 	for (size_t i = 0; i < count; i++)
 		if (peers[i].id)
 			keeping.by_id[peers[i].id] = &peers[i];
-	error = ur_store_restrict(receiver->store,
-				  ur_receiver_store_now_us(receiver),
-				  ur_clock_wall_us(), keep_claim, &keeping);
+	now_us = ur_receiver_store_now_us(receiver);
+	wall_us = ur_clock_wall_us();
+	error = ur_store_restrict_systems(receiver->store, now_us, wall_us,
+					  keep_system, &keeping);
+	if (!error)
+		error = ur_store_restrict(receiver->store, now_us, wall_us,
+					  keep_claim, &keeping);
 	free(keeping.by_id);
 	return error;
 }

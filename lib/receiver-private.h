@@ -76,7 +76,8 @@ struct uidrecv_receiver {
 
 /* The sink's: what it takes beside UPDATE. */
 #define UR_RECEIVER_CAPABILITIES                                               \
-	(UR_CAPABILITY_SNAPSHOT | UR_CAPABILITY_REFRESH_ALL)
+	(UR_CAPABILITY_SNAPSHOT | UR_CAPABILITY_REFRESH_ALL |                  \
+	 UR_CAPABILITY_PORTS)
 
 static inline uint64_t ur_receiver_store_now_us(
     const struct uidrecv_receiver *receiver)

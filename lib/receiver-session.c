@@ -89,7 +89,7 @@ static void answer_again(struct ur_conn *conn, uint64_t serial)
 	ur_session_ack(&conn->session, serial, receiver->loop.now_us);
 }
 
-/* UPDATE, SNAPSHOT BEGIN and END, REFRESH ALL. */
+/* UPDATE, SNAPSHOT BEGIN and END, REFRESH ALL, TS CONFIG. */
 static void on_statement(struct ur_conn *conn, const struct ur_message *message)
 {
 	struct uidrecv_receiver *receiver = get_receiver(conn);
@@ -142,6 +142,7 @@ static void on_message(struct ur_conn *conn, const struct ur_message *message)
 	case UR_SNAPSHOT_BEGIN:
 	case UR_SNAPSHOT_END:
 	case UR_REFRESH_ALL:
+	case UR_TS_CONFIG:
 		on_statement(conn, message);
 		break;
 	case UR_KEEPALIVE:

@@ -120,6 +120,9 @@ int uidrecv_receiver_get_agent_stats(const struct uidrecv_receiver *receiver,
 		stats.held_claims = row->epochs.held_claims;
 		stats.is_in_snapshot = row->epochs.is_open;
 		stats.resync_code = row->epochs.wanted;
+		stats.blocks_taken = row->blocks_taken;
+		stats.is_multi_user =
+		    ur_store_get_system(receiver->store, row->id);
 	}
 	fill_oldest(receiver, peer, &stats);
 	ur_options_give(ret_stats, &stats, sizeof(stats));

@@ -4,21 +4,6 @@
 
 #include "message-tlv.h"
 
-static bool read_address(const struct ur_tlvs *tlvs,
-			 struct uidrecv_address *ret_address)
-{
-	struct ur_reading value = ur_tlvs_get(tlvs, UR_TLV_ADDRESS);
-
-	if (value.left == 4)
-		*ret_address =
-		    uidrecv_address_from_ipv4(ur_reading_u32(&value));
-	else if (value.left == 16)
-		*ret_address = uidrecv_address_from_ipv6(value.at);
-	else
-		return false;
-	return true;
-}
-
 /* Returns 0 or the code that refuses the record. */
 static uint16_t read_user(const struct ur_tlvs *tlvs,
 			  struct uidrecv_record *record)
@@ -40,14 +25,16 @@ static uint16_t read_user(const struct ur_tlvs *tlvs,
 static uint16_t fill_record(const struct ur_tlvs *tlvs,
 			    struct uidrecv_record *record)
 {
-	struct ur_reading value;
-	uint16_t code;
+	struct ur_reading value = ur_tlvs_get(tlvs, UR_TLV_ADDRESS);
+	uint16_t code = read_user(tlvs, record);
 
-	if (!read_address(tlvs, &record->address))
-		return UIDRECV_REJECT_MALFORMED;
-	code = read_user(tlvs, record);
 	if (code)
 		return code;
+	record->address = ur_tlv_address(value);
+	value = ur_tlvs_get(tlvs, UR_TLV_PORTS);
+	if (ur_tlvs_has(tlvs, UR_TLV_PORTS) &&
+	    !ur_tlv_ports(value, &record->ports))
+		return UIDRECV_REJECT_PORTS_INVALID;
 	value = ur_tlvs_get(tlvs, UR_TLV_LIFETIME);
 	record->lifetime_s = ur_reading_u32(&value);
 	if (ur_tlvs_has(tlvs, UR_TLV_LIFETIME) && record->lifetime_s == 0)
@@ -125,6 +112,8 @@ static size_t inner_size(const struct uidrecv_record *record)
 		size += UR_TLV_HEADER + 1;
 	if (record->has_token)
 		size += UR_TLV_HEADER + 8;
+	if (record->ports.count != 0)
+		size += UR_TLV_HEADER + 6;
 	return size;
 }
 
@@ -133,22 +122,10 @@ size_t ur_record_encoded_size(const struct uidrecv_record *record)
 	return UR_TLV_HEADER + inner_size(record);
 }
 
-static void put_address(struct ur_buf *buf, struct uidrecv_address address)
-{
-	if (uidrecv_address_is_ipv4(address)) {
-		ur_tlv_put(buf, UR_TLV_ADDRESS, 4);
-		ur_buf_u32(buf, (uint32_t)address.lo);
-	} else {
-		ur_tlv_put(buf, UR_TLV_ADDRESS, 16);
-		ur_buf_u64(buf, address.hi);
-		ur_buf_u64(buf, address.lo);
-	}
-}
-
 void ur_record_encode(struct ur_buf *buf, const struct uidrecv_record *record)
 {
 	ur_tlv_put(buf, record->op, inner_size(record));
-	put_address(buf, record->address);
+	ur_tlv_put_address(buf, UR_TLV_ADDRESS, record->address);
 	if (record->user_size > 0) {
 		ur_tlv_put(buf, UR_TLV_USER, record->user_size);
 		ur_buf_bytes(buf, record->user, record->user_size);
@@ -169,4 +146,6 @@ void ur_record_encode(struct ur_buf *buf, const struct uidrecv_record *record)
 		ur_tlv_put(buf, UR_TLV_TOKEN, 8);
 		ur_buf_u64(buf, record->token);
 	}
+	if (record->ports.count != 0)
+		ur_tlv_put_ports(buf, UR_TLV_PORTS, record->ports);
 }

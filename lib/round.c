@@ -103,13 +103,30 @@ static int apply_record(struct ur_round *round, const struct ur_batch *batch,
 	int code = ur_admit(right, record, batch->as_of_us, batch->offset_us,
 			    now_us, &statement);
 
+	if (!code && record->ports.count > 0)
+		code = ur_store_find_block(round->store, batch->peer->id,
+					   record->address, record->ports,
+					   &statement.address);
 	if (code)
 		return code;
 	return ur_store_apply(round->store, batch->peer->id,
 			      right->mappings_max, &statement, now_us);
 }
 
-static int apply_records(struct ur_round *round, struct ur_batch *batch,
+/* Keeps count of what was applied (0) and refused. 0 or the round's error. */
+static int note(struct ur_round *round, uint32_t index, int result)
+{
+	if (result < 0)
+		return result;
+	if (!result) {
+		round->accepted++;
+		return 0;
+	}
+	round->rejected++;
+	return add_refusal(round, index, (uint16_t)result);
+}
+
+static int apply_records(struct ur_round *round, const struct ur_batch *batch,
 			 uint64_t now_us)
 {
 	struct ur_records records;
@@ -117,29 +134,45 @@ static int apply_records(struct ur_round *round, struct ur_batch *batch,
 	uint16_t malformed;
 	int ret;
 
-	batch->refusals_start = round->refusals_count;
 	ur_records_init(&records, batch->body, batch->body_size);
 	while (ur_records_next(&records, &record, &malformed)) {
 		ret = malformed ? malformed
 				: apply_record(round, batch, &record, now_us);
-		if (ret > 0) {
-			round->rejected++;
-			ret = add_refusal(round, records.index, (uint16_t)ret);
-		} else if (!ret) {
-			round->accepted++;
-		}
-		if (ret < 0)
+		ret = note(round, records.index, ret);
+		if (ret)
 			return ret;
 	}
-	batch->refusals_count = round->refusals_count - batch->refusals_start;
 	return 0;
 }
 
+/* A TS CONFIG is refused as a whole, like a record of index 0. */
+static int apply_system(struct ur_round *round, const struct ur_batch *batch,
+			uint64_t now_us)
+{
+	const struct ur_peer *peer = batch->peer;
+	struct uidrecv_system system;
+	int code;
+
+	ur_ts_config_decode(batch->body, batch->body_size, &system);
+	code = ur_admit_system(peer->right, &system);
+	if (!code)
+		code = ur_store_put_system(round->store, peer->id, &system,
+					   now_us);
+	return note(round, 0, code);
+}
+
+/* UPDATE or TS CONFIG: what can be refused, and keeps its refusals. */
 static int apply_update(struct ur_round *round, struct ur_batch *batch,
 			uint64_t now_us)
 {
-	int error = apply_records(round, batch, now_us);
+	int error;
 
+	batch->refusals_start = round->refusals_count;
+	if (batch->type == UR_TS_CONFIG)
+		error = apply_system(round, batch, now_us);
+	else
+		error = apply_records(round, batch, now_us);
+	batch->refusals_count = round->refusals_count - batch->refusals_start;
 	if (!error && batch->serial && batch->maps_count)
 		error = ur_store_count_maps(round->store, batch->peer->id,
 					    batch->maps_count);
@@ -289,6 +322,9 @@ struct ur_table_answer ur_round_answer(const struct ur_change *change)
 	    .source = change->source,
 	    .user_size = change->user_size,
 	    .user = change->user,
+	    .system = {.agent = change->agent,
+		       .block_size = change->block_size,
+		       .ports = change->ports},
 	};
 }
 
@@ -305,6 +341,7 @@ static void publish_answer(struct ur_round *round,
 	 * all of it back.
 	 */
 	answer.user_size = 0;
+	answer.system.block_size = 0;
 	(void)!ur_table_put(*round->table, &answer, now_us);
 	round->publish_failed = true;
 }

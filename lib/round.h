@@ -36,7 +36,7 @@ struct ur_peer {
 
 /*
  * A message with a serial, from its arrival to its completion: UPDATE with its
- * records, SNAPSHOT BEGIN or END, or REFRESH ALL.
+ * records, SNAPSHOT BEGIN or END, REFRESH ALL, or TS CONFIG.
  */
 struct ur_batch {
 	struct ur_batch *next;

@@ -117,7 +117,8 @@ static int on_update(struct ur_session *session, const struct ur_frame *frame,
 static bool has_own_serial(uint8_t type)
 {
 	return type == UR_UPDATE || type == UR_SNAPSHOT_BEGIN ||
-	       type == UR_SNAPSHOT_END || type == UR_REFRESH_ALL;
+	       type == UR_SNAPSHOT_END || type == UR_REFRESH_ALL ||
+	       type == UR_TS_CONFIG;
 }
 
 /* ACK and REJECT at a source: they must be about what was sent. */

@@ -170,6 +170,8 @@ static bool is_announced(const struct ur_session *session, uint8_t type)
 		return is_sink && (capabilities & UR_CAPABILITY_SNAPSHOT);
 	case UR_REFRESH_ALL:
 		return is_sink && (capabilities & UR_CAPABILITY_REFRESH_ALL);
+	case UR_TS_CONFIG:
+		return is_sink && (capabilities & UR_CAPABILITY_PORTS);
 	default:
 		return true;
 	}

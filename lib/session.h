@@ -71,9 +71,9 @@ int ur_session_feed(struct ur_session *session, const void *bytes, size_t size);
  * against the state, and is valid until the next call into the session.
  *
  * Sink: HELLO (answer with ur_session_accept() or ur_session_bye()), KEEPALIVE,
- * and, each in its sequence, UPDATE, SNAPSHOT BEGIN, SNAPSHOT END, REFRESH ALL.
- * Source: READY, ACK, REJECT, RESYNC. Both: BYE. What needs a capability comes
- * only if the options announce it.
+ * and, each in its sequence, UPDATE, SNAPSHOT BEGIN, SNAPSHOT END, REFRESH ALL,
+ * TS CONFIG. Source: READY, ACK, REJECT, RESYNC. Both: BYE. A message that
+ * needs a capability comes only if the options announce it.
  *
  * 1 a message, 0 more bytes are needed, or the sticky error: the session is
  * closed, and what is to be sent (BYE) is queued.
@@ -101,9 +101,10 @@ void ur_session_resync(struct ur_session *session, uint16_t code,
 
 /*
  * Source, open: queues any whole frame with a serial (UPDATE, SNAPSHOT BEGIN,
- * SNAPSHOT END, REFRESH ALL) that has no ACKED and at least UR_UPDATE_SPARE
- * bytes less than the peer's limit; ACKED is added when the sink does not know
- * it yet. Whether peer_capabilities allow it is the owner's to know.
+ * SNAPSHOT END, REFRESH ALL, TS CONFIG) that has no ACKED and at least
+ * UR_UPDATE_SPARE bytes less than the peer's limit; ACKED is added when the
+ * sink does not know it yet. Whether peer_capabilities allow it is the owner's
+ * to know.
  */
 void ur_session_update(struct ur_session *session, const uint8_t *frame,
 		       size_t size, uint64_t now_us);

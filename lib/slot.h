@@ -23,7 +23,7 @@
 #include <uidrecv/types.h>
 
 #define UR_TABLE_MAGIC UINT64_C(0x0a656c6261746975) /* "uitable\n" */
-#define UR_TABLE_VERSION 2
+#define UR_TABLE_VERSION 3
 #define UR_TABLE_LINES_MAX 65536
 #define UR_TABLE_SLOTS_MIN 1024
 #define UR_TABLE_SLOTS_MAX (UINT64_C(1) << 32)
@@ -54,6 +54,14 @@
  * A name of more than 20 bytes lies in the names area, immutable once
  * published: word[6] is its offset from the start of the file, word[7] a check
  * of its bytes. The rest of an inline name is zero.
+ *
+ * A user of no bytes is no user: the address is multi-user, the slot is a
+ * sentinel. Its deadline is never, and the words of the name are its system's:
+ *
+ * word[5]  agent's id (32-63)  word[6]  first port (0-15) | count of ports
+ * word[7]  ports in a block             (16-63), the range
+ *
+ * A block of ports is in a slot of its own, under its key (block.h).
  */
 #define UR_SLOT_WORDS 8
 #define UR_SLOT_NAME_INLINE 20
@@ -332,6 +340,46 @@ static inline bool ur_deadline_is_alive(uint64_t deadline_ms,
 {
 	return deadline_ms == UR_DEADLINE_NEVER ||
 	       store_now_us < deadline_ms * 1000;
+}
+
+/* How readers find the block of a port of a multi-user address. */
+struct ur_table_system {
+	uint32_t agent;	     /* whose blocks they are: see ur_block_key() */
+	uint32_t block_size; /* 0: the address is not multi-user */
+	struct uidrecv_ports ports; /* the range */
+};
+
+/* Whether ports can be cut so: a whole block, and none past 65535. */
+static inline bool ur_slot_is_system(const struct ur_table_system *system)
+{
+	return system->block_size > 0 &&
+	       system->block_size <= system->ports.count &&
+	       system->ports.count <= 65536u - system->ports.start;
+}
+
+/* Puts a system into words 5 to 7. */
+static inline void ur_slot_set_system(uint64_t word[UR_SLOT_WORDS],
+				      const struct ur_table_system *system)
+{
+	word[5] = (uint64_t)system->agent << 32;
+	word[6] = (uint64_t)system->ports.count << 16 | system->ports.start;
+	word[7] = system->block_size;
+}
+
+/* Reads the system of a sentinel; false if no writer has written it. */
+static inline bool ur_slot_get_system(const uint64_t word[UR_SLOT_WORDS],
+				      struct ur_table_system *ret_system)
+{
+	struct ur_table_system system = {
+	    .agent = (uint32_t)(word[5] >> 32),
+	    .block_size = (uint32_t)word[7],
+	    .ports = {(uint16_t)word[6], (uint32_t)(word[6] >> 16)},
+	};
+
+	*ret_system = system;
+	return ur_deadline_ms(word[3]) == UR_DEADLINE_NEVER &&
+	       word[6] >> 48 == 0 && word[7] >> 32 == 0 &&
+	       ur_slot_is_system(&system);
 }
 
 /* Whether the rest of a slot is what was written there. */

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "bytes.h"
-#include "cell.h"
 
 #define ROW_VERSION 2
 #define ROW_SIZE                                                               \
@@ -174,6 +173,7 @@ static int load_row(struct ur_store *store, const MDB_val *key,
 		/* The table is read in the order of names. */
 		store->agents_by_name[place] = agent;
 	}
+	row.blocks_taken = agent->row.blocks_taken;
 	agent->row = row;
 	ur_store_agent_forget_counts(agent);
 	return 0;
@@ -321,7 +321,7 @@ int ur_store_put_agent(struct ur_store *store, const struct ur_agent_row *row)
 	struct ur_store_agent *agent = ur_store_agent_at(store, row->id);
 	struct ur_epochs epochs;
 	struct ur_agent_row *next;
-	uint64_t claims;
+	uint64_t claims, blocks_taken;
 	int rc = ur_store_check_round(store);
 
 	if (rc < 0)
@@ -330,11 +330,13 @@ int ur_store_put_agent(struct ur_store *store, const struct ur_agent_row *row)
 		return -EINVAL;
 	next = ur_store_agent_touch(store, agent);
 	claims = next->claims;
+	blocks_taken = next->blocks_taken;
 	epochs = next->epochs;
 	if (row->session_id != next->session_id)
 		ur_epochs_new_session(&epochs);
 	*next = *row;
 	next->claims = claims;
+	next->blocks_taken = blocks_taken;
 	next->epochs = epochs;
 	store->is_written = true;
 	return 0;

@@ -9,12 +9,11 @@
 #include <unistd.h>
 
 #include "bytes.h"
-#include "cell.h"
 
-#define SCHEMA 2
+#define SCHEMA 3
 #define META_MAGIC "uidrecv\n"
 #define META_SIZE (8 + 4 + 4 + 16 + 5 * 8 + 4 + 4)
-#define DBS_MAX 5
+#define DBS_MAX 6
 
 /*
  * Never MDB_WRITEMAP, MDB_NOSYNC, MDB_NOMETASYNC or MDB_NOLOCK: what is
@@ -127,7 +126,9 @@ static int get_meta(struct ur_store *store, MDB_txn *txn,
 	return 0;
 }
 
-static int open_dbis(struct ur_store *store, MDB_txn *txn, unsigned int flags)
+/* Opens tables; number 0 is that of the meta record. */
+static int open_dbis(struct ur_store *store, MDB_txn *txn, unsigned int flags,
+		     int first, int end)
 {
 	const struct {
 		const char *name;
@@ -137,11 +138,12 @@ static int open_dbis(struct ur_store *store, MDB_txn *txn, unsigned int flags)
 	    {"meta", &store->meta_dbi, 0},
 	    {"agents", &store->agents_dbi, 0},
 	    {"rejects", &store->rejects_dbi, 0},
+	    {"systems", &store->systems_dbi, 0},
 	    {"ip4", &store->cells_dbi[UR_STORE_IP4], MDB_INTEGERKEY},
 	    {"ip6", &store->cells_dbi[UR_STORE_IP6], 0},
 	};
 
-	for (int i = 0; i < DBS_MAX; i++) {
+	for (int i = first; i < end; i++) {
 		unsigned int found = 0;
 		int rc = mdb_dbi_open(txn, all[i].name, all[i].flags | flags,
 				      all[i].dbi);
@@ -182,7 +184,11 @@ static int new_env(MDB_env **ret_env, const char *path, unsigned int flags,
 	return ur_store_error(rc);
 }
 
-/* Reads the store's record and the agents in a transaction of their own. */
+/*
+ * Reads the store's record, the agents and the systems in a transaction of
+ * their own. Which tables there are depends on the schema, so the record comes
+ * first.
+ */
 static int load(struct ur_store *store)
 {
 	struct ur_store_meta meta;
@@ -192,9 +198,11 @@ static int load(struct ur_store *store)
 
 	if (rc != 0)
 		return ur_store_error(rc);
-	rc = open_dbis(store, txn, 0);
+	rc = open_dbis(store, txn, 0, 0, 1);
 	if (rc == 0)
 		rc = get_meta(store, txn, &meta);
+	if (rc == 0)
+		rc = open_dbis(store, txn, 0, 1, DBS_MAX);
 	mdb_env_info(store->env, &info);
 	if (rc == 0 && info.me_mapsize != meta.map_bytes)
 		rc = UIDRECV_E_STORE_DAMAGED;
@@ -202,6 +210,8 @@ static int load(struct ur_store *store)
 		store->meta = meta;
 		rc = ur_store_agents_load(store, txn);
 	}
+	if (rc == 0)
+		rc = ur_store_systems_load(store, txn);
 	if (rc < 0) {
 		mdb_txn_abort(txn);
 		return rc;
@@ -244,7 +254,7 @@ int ur_store_env_create(struct ur_store *store, const char *path,
 		return rc;
 	rc = ur_store_error(mdb_txn_begin(store->env, NULL, 0, &txn));
 	if (rc == 0) {
-		rc = open_dbis(store, txn, MDB_CREATE);
+		rc = open_dbis(store, txn, MDB_CREATE, 0, DBS_MAX);
 		if (rc == 0)
 			rc = ur_store_meta_put(store, txn, meta);
 		if (rc == 0)

@@ -55,6 +55,8 @@ struct ur_store_change {
 	uint8_t kind;
 	uint8_t source;
 	uint8_t user_size;
+	struct uidrecv_ports ports;
+	uint32_t block_size;
 };
 
 /* A list that a round adds to; what is behind `committed` may go again. */
@@ -72,7 +74,7 @@ struct ur_store {
 	char *path; /* DIR/store */
 	int lock_fd;
 	MDB_env *env; /* NULL: to be opened again */
-	MDB_dbi meta_dbi, agents_dbi, rejects_dbi;
+	MDB_dbi meta_dbi, agents_dbi, systems_dbi, rejects_dbi;
 	MDB_dbi cells_dbi[UR_STORE_FAMILIES];
 	size_t page_bytes;
 	size_t txnid; /* of the last commit */
@@ -83,6 +85,7 @@ struct ur_store {
 	struct ur_store_agent **agents; /* by id - 1 */
 	struct ur_store_agent **agents_by_name;
 	size_t agents_count, agents_room;
+	struct ur_systems systems; /* as committed */
 	struct ur_ranks ranks;
 	struct ur_cell cell;	/* of the statement at hand */
 	struct ur_cell scanned; /* of a walk */
@@ -96,6 +99,8 @@ struct ur_store {
 	struct ur_store_meta meta_next;
 	uint32_t *dirty; /* ids; room for all agents */
 	size_t dirty_count;
+	struct ur_systems systems_next; /* as the round has them, if changed */
+	bool has_systems_next;
 
 	struct ur_store_changes changes;
 	/* A commit that failed was found done: what it changed is not listed.
@@ -117,7 +122,7 @@ int ur_store_env_open(struct ur_store *store);
 int ur_store_env_create(struct ur_store *store, const char *path,
 			const struct ur_store_meta *meta);
 void ur_store_env_close(struct ur_store *store);
-/* After a panic: opens LMDB again and reads the agents again. */
+/* After a panic: opens LMDB again, reads agents and systems again. */
 int ur_store_env_reopen(struct ur_store *store);
 int ur_store_meta_put(struct ur_store *store, MDB_txn *txn,
 		      const struct ur_store_meta *meta);
@@ -166,7 +171,14 @@ void ur_store_agent_forget_counts(struct ur_store_agent *agent);
 /* Makes the deadlines of a cell what they are worth. */
 void ur_store_settle_cell(const struct ur_store *store, struct ur_cell *cell);
 
-/* store-cells.c: cells and changes. */
+/* store-systems.c */
+int ur_store_systems_load(struct ur_store *store, MDB_txn *txn);
+void ur_store_systems_commit(struct ur_store *store);
+void ur_store_systems_abort(struct ur_store *store);
+/* The systems that hold now: of the round, if it has changed them. */
+const struct ur_systems *ur_store_systems_now(const struct ur_store *store);
+
+/* store-cells.c: cells. */
 struct ur_store_key {
 	MDB_dbi dbi;
 	MDB_val val;
@@ -184,6 +196,8 @@ bool ur_store_has_room(const struct ur_store *store);
 /* Collects in one cell and counts it. Returns how many went, or an error. */
 ssize_t ur_store_cell_collect(struct ur_store *store, struct ur_cell *cell,
 			      uint64_t now_us);
+
+/* store-changes.c: answers, and those that changed. */
 int ur_store_changes_add(struct ur_store *store, struct uidrecv_address address,
 			 const struct ur_cell *cell, uint64_t now_us);
 int ur_store_changes_add_epoch(struct ur_store *store, enum ur_change_kind kind,
@@ -191,6 +205,7 @@ int ur_store_changes_add_epoch(struct ur_store *store, enum ur_change_kind kind,
 			       uint64_t time_us);
 void ur_store_changes_commit(struct ur_store_changes *changes);
 void ur_store_changes_abort(struct ur_store_changes *changes);
+/* The system of the address, or what its claims answer. */
 void ur_store_answer_of(const struct ur_store *store,
 			struct uidrecv_address address,
 			const struct ur_cell *cell, uint64_t now_us,

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "bytes.h"
-#include "cell.h"
 
 #define KEY_SIZE 12 /* agent, serial: an agent's are together, in order */
 #define HEAD_SIZE 4 /* the check */

@@ -106,12 +106,16 @@ static int scan_one(struct ur_store *store, struct uidrecv_address address,
 		    int (*each)(void *user, const struct ur_change *answer),
 		    void *user)
 {
-	uint64_t until_us =
-	    ur_answer_contended_until(&store->scanned, &store->ranks, now_us);
+	uint64_t until_us;
 	const struct ur_agent_row *row;
 	struct ur_change answer;
 	int rc;
 
+	/* The addresses of systems follow, whether or not they have a cell. */
+	if (ur_systems_at(&store->systems, address))
+		return 0;
+	until_us =
+	    ur_answer_contended_until(&store->scanned, &store->ranks, now_us);
 	if (until_us != UR_TIME_NEVER) {
 		rc = ur_watch_reserve(watch, 1);
 		if (rc < 0)
@@ -124,6 +128,22 @@ static int scan_one(struct ur_store *store, struct uidrecv_address address,
 	row = ur_store_get_agent_by_id(store, answer.agent);
 	answer.epoch = ur_epochs_group(&row->epochs, answer.epoch);
 	return each(user, &answer);
+}
+
+static int scan_systems(struct ur_store *store, uint64_t now_us,
+			int (*each)(void *user, const struct ur_change *answer),
+			void *user)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < store->systems.places_count; i++) {
+		struct ur_change answer;
+
+		ur_store_answer_of(store, store->systems.places[i].address,
+				   &store->scanned, now_us, &answer);
+		rc = each(user, &answer);
+	}
+	return rc;
 }
 
 int ur_store_scan(struct ur_store *store, uint64_t now_us,
@@ -151,6 +171,8 @@ int ur_store_scan(struct ur_store *store, uint64_t now_us,
 	} while (rc == 0);
 	ur_store_walk_pause(&walk);
 	mdb_txn_abort(txn);
+	if (rc == 0)
+		rc = scan_systems(store, now_us, each, user);
 	if (rc == 0) {
 		struct ur_watch former = store->watch;
 

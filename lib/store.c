@@ -152,6 +152,8 @@ void ur_store_close(struct ur_store *store)
 	if (store->lock_fd >= 0)
 		close(store->lock_fd);
 	ur_store_agents_free(store);
+	ur_systems_done(&store->systems);
+	ur_systems_done(&store->systems_next);
 	ur_cell_done(&store->cell);
 	ur_cell_done(&store->scanned);
 	ur_watch_done(&store->watch);
@@ -205,6 +207,7 @@ static void forget_round(struct ur_store *store)
 	store->txn = NULL;
 	store->error = 0;
 	ur_store_agents_abort(store);
+	ur_store_systems_abort(store);
 	ur_store_changes_abort(&store->changes);
 }
 
@@ -244,6 +247,7 @@ static void take_over(struct ur_store *store)
 	store->commits++;
 	ur_store_env_committed(store);
 	ur_store_agents_commit(store);
+	ur_store_systems_commit(store);
 	for (size_t i = changes->committed; i < changes->count; i++) {
 		if (changes->list[i].kind == UR_CHANGE_ANSWER)
 			ur_watch_set(&store->watch, changes->list[i].address,
@@ -274,6 +278,7 @@ int ur_store_commit(struct ur_store *store, uint64_t now_us, uint64_t wall_us)
 		mdb_txn_abort(txn);
 		store->txn = NULL;
 		ur_store_agents_commit(store);
+		ur_store_systems_abort(store);
 		return 0;
 	}
 	commit_rc = ur_store_txn_commit(txn);

@@ -96,8 +96,9 @@ int ur_store_add_agent(struct ur_store *store, const char *name,
 int ur_store_begin(struct ur_store *store);
 
 /*
- * Replaces an agent's row; id, claims and epochs stay what they are. Another
- * session than before gives up the snapshot that the former left open.
+ * Replaces an agent's row; what the store counts there and the epochs stay what
+ * they are. Another session than before gives up the snapshot that the former
+ * left open.
  */
 int ur_store_put_agent(struct ur_store *store, const struct ur_agent_row *row);
 
@@ -123,7 +124,10 @@ int ur_store_apply(struct ur_store *store, uint32_t agent,
 int ur_store_put_system(struct ur_store *store, uint32_t agent,
 			const struct uidrecv_system *system, uint64_t now_us);
 
-/* The system of an agent, as the round has it; NULL: none. */
+/*
+ * The system of an agent, as the round has it; NULL: none. Valid until the
+ * next call that changes systems.
+ */
 const struct uidrecv_system *ur_store_get_system(const struct ur_store *store,
 						 uint32_t agent);
 
@@ -220,7 +224,10 @@ enum ur_change_kind {
 	UR_CHANGE_DROPPED,    /* all answers of an agent's epochs below one */
 };
 
-/* What an address answers now. user_size 0: nobody. */
+/*
+ * What an address answers now, or a block (ur_block_key()). user_size 0:
+ * nobody, or block_size says that it is multi-user.
+ */
 struct ur_change {
 	struct uidrecv_address address;
 	uint64_t deadline_us; /* REFRESHED: the time that lives run from */
@@ -240,10 +247,10 @@ struct ur_change {
 };
 
 /*
- * Takes the next change that a commit, ur_store_settle(), ur_store_collect()
- * or ur_store_restrict() made. They come in the order in which they happened.
- * Returns 1, 0, or UIDRECV_E_FORKED. The user is valid until the next call into
- * the store.
+ * Takes the next change that a commit, ur_store_settle(), ur_store_collect(),
+ * ur_store_restrict() or ur_store_restrict_systems() made. They come in the
+ * order in which they happened. Returns 1, 0, or UIDRECV_E_FORKED. The user is
+ * valid until the next call into the store.
  */
 int ur_store_next_change(struct ur_store *store, struct ur_change *ret_change);
 
@@ -260,8 +267,8 @@ bool ur_store_has_lost_changes(const struct ur_store *store);
 int ur_store_settle(struct ur_store *store, size_t max, uint64_t now_us);
 
 /*
- * Calls back with the answer of every address that has one. Epochs that fall
- * together have one number there.
+ * Calls back with the answer of every address and block that has one, and with
+ * every address of a system. Epochs that fall together have one number there.
  */
 int ur_store_scan(struct ur_store *store, uint64_t now_us,
 		  int (*each)(void *user, const struct ur_change *answer),
@@ -308,7 +315,7 @@ int ur_store_restrict(struct ur_store *store, uint64_t now_us, uint64_t wall_us,
 int ur_store_tick(struct ur_store *store, uint64_t now_us, uint64_t wall_us);
 
 struct ur_store_stats {
-	uint64_t addresses; /* with a cell */
+	uint64_t addresses; /* with a cell, and blocks */
 	uint64_t claims;    /* dead ones included until collected */
 	uint64_t commits;
 	uint64_t used_bytes,

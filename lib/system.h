@@ -34,22 +34,41 @@ void ur_systems_done(struct ur_systems *systems);
 /* Makes to a copy of from, whatever it was. 0 or -ENOMEM (unchanged). */
 int ur_systems_copy(struct ur_systems *to, const struct ur_systems *from);
 
-/* Can this be a system? 0, or UIDRECV_REJECT_PORTS_INVALID. */
+/*
+ * Can this be a system, as far as its numbers go? Whose the addresses may be is
+ * not looked at. 0, or UIDRECV_REJECT_PORTS_INVALID.
+ */
 int ur_system_check(const struct uidrecv_system *config);
 
-/* The canonical form: no address twice, what is unused zero. */
+/*
+ * The canonical form of what was checked: aliases and reserved ranges in their
+ * order, none twice, no alias that is the address, what is unused zero. So two
+ * that say the same are the same.
+ */
 struct uidrecv_system ur_system_clean(const struct uidrecv_system *config);
 
-/* Are blocks of the one blocks of the other: range, size and reserved alike? */
+/*
+ * Of clean ones. Are blocks of the one blocks of the other: range, size and
+ * reserved alike? Is everything alike?
+ */
 bool ur_system_has_same_blocks(const struct uidrecv_system *a,
 			       const struct uidrecv_system *b);
+bool ur_system_is_same(const struct uidrecv_system *a,
+		       const struct uidrecv_system *b);
+
+/* The addresses: 0 to aliases_count. */
+static inline struct uidrecv_address ur_system_address(
+    const struct uidrecv_system *config, uint32_t index)
+{
+	return index == 0 ? config->address : config->aliases[index - 1];
+}
 
 bool ur_system_has_address(const struct uidrecv_system *config,
 			   struct uidrecv_address address);
 
 /*
- * Is this exactly one block that a user may have? 0, or
- * UIDRECV_REJECT_PORTS_INVALID.
+ * Is this exactly one block that a user may have, of a system that was checked?
+ * 0, or UIDRECV_REJECT_PORTS_INVALID.
  */
 int ur_system_check_block(const struct uidrecv_system *config,
 			  struct uidrecv_ports ports);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "block.h"
 #include "clock.h"
 #include "entry.h"
 #include "growth.h"
@@ -119,6 +120,16 @@ struct place {
 	bool is_same; /* what is there lives, with this user, agent, source */
 };
 
+static bool is_same_system(const uint64_t word[UR_SLOT_WORDS],
+			   const struct ur_table_system *system)
+{
+	uint64_t other[UR_SLOT_WORDS];
+
+	ur_slot_set_system(other, system);
+	return word[5] >> 32 == other[5] >> 32 && word[6] == other[6] &&
+	       word[7] == other[7];
+}
+
 /* Whether words that are whole have the same user, agent and source. */
 static bool is_same(const struct ur_table *table,
 		    const uint64_t word[UR_SLOT_WORDS],
@@ -128,10 +139,13 @@ static bool is_same(const struct ur_table *table,
 	const struct ur_line *line =
 	    &table->lines.of_index[ur_meta_line(word[0])];
 
-	return line->agent == answer->agent &&
-	       ur_meta_source(word[0]) == answer->source &&
-	       ur_meta_user_size(word[0]) == answer->user_size &&
-	       memcmp(ur_entry_get_name(&table->now, word, room), answer->user,
+	if (line->agent != answer->agent ||
+	    ur_meta_source(word[0]) != answer->source ||
+	    ur_meta_user_size(word[0]) != answer->user_size)
+		return false;
+	if (answer->user_size == 0)
+		return is_same_system(word, &answer->system);
+	return memcmp(ur_entry_get_name(&table->now, word, room), answer->user,
 		      answer->user_size) == 0;
 }
 
@@ -222,7 +236,10 @@ static void replace_answer(struct ur_table *table, struct place *place,
 	word[2] = answer->address.lo;
 	word[4] = ur_change_word(table->change + 1 - now->layout.change_base,
 				 answer->lifetime_s);
-	ur_entry_set_name(now, word, answer->user, answer->user_size);
+	if (answer->user_size > 0)
+		ur_entry_set_name(now, word, answer->user, answer->user_size);
+	else
+		ur_slot_set_system(word, &answer->system);
 	ur_entry_set_checks(now, word, deadline_ms);
 	if (place->is_new) {
 		ur_entry_insert(place->slot, word);
@@ -256,12 +273,31 @@ static int put_answer(struct ur_table *table,
 	return 0;
 }
 
+static int put_system(struct ur_table *table,
+		      const struct ur_table_answer *answer,
+		      uint64_t store_now_us)
+{
+	struct ur_table_answer sentinel = {.address = answer->address,
+					   .agent = answer->agent,
+					   .epoch = UR_TABLE_EPOCH_SYSTEMS,
+					   .system = answer->system};
+
+	if (answer->agent != answer->system.agent ||
+	    !ur_slot_is_system(&answer->system) ||
+	    ur_block_is_key(answer->address) ||
+	    !ur_lines_has_agent(&table->lines, answer->agent))
+		return -EINVAL;
+	return put_answer(table, &sentinel, UR_DEADLINE_NEVER, store_now_us);
+}
+
 int ur_table_put(struct ur_table *table, const struct ur_table_answer *answer,
 		 uint64_t store_now_us)
 {
 	uint64_t deadline_ms = deadline_ms_of(answer->deadline_us);
 	struct ur_slot *slot;
 
+	if (answer->user_size == 0 && answer->system.block_size > 0)
+		return put_system(table, answer, store_now_us);
 	if (answer->user_size > 0 &&
 	    ur_deadline_is_alive(deadline_ms, store_now_us)) {
 		if (!ur_lines_has_agent(&table->lines, answer->agent))

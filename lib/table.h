@@ -10,7 +10,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include <uidrecv/types.h>
+#include "slot.h"
+
+/* The epoch of sentinels: no floor is above it, and no refresh is of it. */
+#define UR_TABLE_EPOCH_SYSTEMS UINT32_MAX
 
 struct ur_table;
 
@@ -23,18 +26,11 @@ struct ur_table_options {
 	uint64_t entries_hint; /* how many addresses to have room for */
 };
 
-/* How readers find the block of a port of a multi-user address. */
-struct ur_table_system {
-	uint32_t agent;	     /* whose blocks they are: see ur_block_key() */
-	uint32_t block_size; /* 0: the address is not multi-user */
-	struct uidrecv_ports ports; /* the range */
-};
-
 /*
  * What is published for one address, or for one block (ur_block_key()).
  * user_size 0: nobody, or, with a system, that the address is multi-user; then
- * agent counts, and nothing else: it is so until it is put otherwise, whatever
- * is dropped or refreshed.
+ * agent counts, which is the system's, and nothing else: it is so until it is
+ * put otherwise, whatever is dropped or refreshed.
  */
 struct ur_table_answer {
 	struct uidrecv_address address;
@@ -85,10 +81,14 @@ int ur_table_add_agent(struct ur_table *table, uint32_t id, const char *name,
  *
  * Grows (new file, same path) when the table is full. Failing that, the table
  * stays as it was, and the former answer in it: a caller that must not leave
- * that one takes it back. -EINVAL: the agent is unknown; UIDRECV_E_TABLE: the
- * table is damaged, make a new one; -ENOSPC (of epochs or change numbers, too:
- * a new one has room for them, and this one does not try to grow again) or
- * another errno.
+ * that one takes it back. -EINVAL: the agent is unknown, or the system is none;
+ * UIDRECV_E_TABLE: the table is damaged, make a new one; -ENOSPC (of epochs or
+ * change numbers, too: a new one has room for them, and this one does not try
+ * to grow again) or another errno.
+ *
+ * Who asks for a port reads two slots: blocks of a system that ends, or is cut
+ * otherwise, are taken back before its addresses are put, and blocks of a new
+ * one are put after them.
  */
 int ur_table_put(struct ur_table *table, const struct ur_table_answer *answer,
 		 uint64_t store_now_us);

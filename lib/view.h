@@ -29,15 +29,19 @@ uint64_t ur_view_home(const struct ur_view *view,
 		      struct uidrecv_address address);
 
 /*
- * Looks an address up from its home. 1, 0, UIDRECV_E_TABLE or -EAGAIN, as
- * uidrecv_reader_lookup().
+ * Answers a query; home is that of its address. 1, 0, UIDRECV_E_TABLE or
+ * -EAGAIN, as uidrecv_reader_lookup().
  */
-int ur_view_find(const struct ur_view *view, struct uidrecv_address address,
+int ur_view_find(const struct ur_view *view, const struct uidrecv_query *query,
 		 uint64_t home, uint64_t store_now_us,
 		 struct uidrecv_mapping *ret_mapping);
 
-/* Reads the slot at a position, which must be under slots_count. As above. */
-int ur_view_at(const struct ur_view *view, uint64_t position,
-	       uint64_t store_now_us, struct uidrecv_mapping *ret_mapping);
+/*
+ * Reads what lives at a position or behind it, and moves the position behind
+ * that; 0 is the beginning, and any number is allowed. As
+ * uidrecv_reader_next().
+ */
+int ur_view_next(const struct ur_view *view, uint64_t *position,
+		 uint64_t store_now_us, struct uidrecv_mapping *ret_mapping);
 
 #endif

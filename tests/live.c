@@ -214,12 +214,16 @@ static void take_event(struct live_agent *agent,
 		agent->acked_serial = event->serial;
 		break;
 	case UIDRECV_AGENT_REJECTED:
-		insist(event->ticket > agent->acked, "REJECT after its ACK");
+		insist(event->ticket > agent->acked ||
+			   event->ticket == agent->system_ticket,
+		       "REJECT after its ACK");
 		if (event->ticket >= LIVE_TICKETS_MAX)
 			break;
 		agent->codes[event->ticket] = event->code;
 		agent->told[event->ticket]++;
-		insist(agent->told[event->ticket] == 1, "REJECT told twice");
+		insist(agent->told[event->ticket] == 1 ||
+			   event->ticket == agent->system_ticket,
+		       "REJECT told twice");
 		break;
 	case UIDRECV_AGENT_LOST:
 	case UIDRECV_AGENT_REFUSED:

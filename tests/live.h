@@ -33,7 +33,8 @@ struct live_agent {
 	unsigned int events[UIDRECV_AGENT_RESYNC + 1];
 	uint16_t codes[LIVE_TICKETS_MAX];
 	uint8_t told[LIVE_TICKETS_MAX];
-	uint64_t acked; /* ticket */
+	uint64_t system_ticket; /* that may be refused again */
+	uint64_t acked;		/* ticket */
 	uint64_t acked_serial;
 	struct uidrecv_agent_event last; /* LOST or REFUSED */
 	struct uidrecv_agent_event resync;

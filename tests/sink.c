@@ -4,6 +4,7 @@
 
 #include "pair.h"
 #include "sink.h"
+#include "wire.h"
 
 static int on_authenticated(struct ur_conn *conn)
 {
@@ -95,9 +96,8 @@ static const struct ur_conn_ops ops = {
     .gone = on_gone,
 };
 
-static void on_accepted(struct ur_listener *listener, int fd)
+static void take(struct sink *sink, int fd, bool is_connecting)
 {
-	struct sink *sink = listener->owner;
 	struct ur_conn *conn;
 	struct ur_conn_options options = {
 	    .loop = &sink->loop,
@@ -105,6 +105,7 @@ static void on_accepted(struct ur_listener *listener, int fd)
 	    .ops = &ops,
 	    .owner = sink,
 	    .handshake_us = 10000000,
+	    .is_connecting = is_connecting,
 	    .session = {.role = UR_SINK,
 			.hold_min_s = 10,
 			.hold_max_s = 90,
@@ -117,10 +118,18 @@ static void on_accepted(struct ur_listener *listener, int fd)
 	cr_assert_eq(ur_conn_new(&conn, fd, &sink->conns, &options), 0);
 }
 
-static void turn(void *user)
+static void on_accepted(struct ur_listener *listener, int fd)
 {
-	struct sink *sink = user;
+	take(listener->owner, fd, false);
+}
 
+void sink_dial(struct sink *sink)
+{
+	take(sink, wire_connect(sink->live), true);
+}
+
+void sink_turn(struct sink *sink)
+{
 	ur_loop_poll(&sink->loop);
 	ur_loop_run_timers(&sink->loop);
 	if (sink->must_cut)
@@ -129,16 +138,33 @@ static void turn(void *user)
 		ur_conn_flush(sink->conn);
 }
 
-void sink_init(struct sink *sink, struct live *live)
+static void turn(void *user)
 {
-	int fds[2];
+	sink_turn(user);
+}
 
+static void init(struct sink *sink, struct live *live)
+{
 	memset(sink, 0, sizeof(*sink));
 	sink->live = live;
 	sink->frame_max = 65536;
 	sink->window = 256;
 	sink->capabilities = UR_CAPABILITY_SNAPSHOT | UR_CAPABILITY_REFRESH_ALL;
 	cr_assert_eq(ur_loop_init(&sink->loop), 0);
+}
+
+void sink_init_dialling(struct sink *sink, struct live *live, const char *name)
+{
+	init(sink, live);
+	sink->context =
+	    pair_context(live->certs, UR_TLS_CLIENT, name, NULL, NULL);
+}
+
+void sink_init(struct sink *sink, struct live *live)
+{
+	int fds[2];
+
+	init(sink, live);
 	sink->context =
 	    pair_context(live->certs, UR_TLS_SERVER, "receiver", NULL, NULL);
 	cr_assert_eq(ur_listener_bind("127.0.0.1:0", fds), 1);
@@ -153,7 +179,8 @@ void sink_init(struct sink *sink, struct live *live)
 
 void sink_done(struct sink *sink)
 {
-	sink->live->hook = NULL;
+	if (sink->listener)
+		sink->live->hook = NULL;
 	while (sink->conns)
 		ur_conn_free(sink->conns);
 	ur_listener_free(sink->listener);
@@ -202,6 +229,9 @@ const char *sink_types(const struct sink *sink)
 			break;
 		case UR_SNAPSHOT_END:
 			types[size++] = 'E';
+			break;
+		case UR_TS_CONFIG:
+			types[size++] = 'C';
 			break;
 		case UR_REFRESH_ALL:
 			types[size++] = 'R';

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A receiver that keeps nothing but a list of what it was told, and does to the
- * agent what the test wants. It is the hook of a struct live.
+ * agent what the test wants. It is the hook of a struct live. One that dials is
+ * none: there may be several.
  */
 #ifndef TESTS_SINK_H
 #define TESTS_SINK_H
@@ -10,7 +11,7 @@
 #include "listener.h"
 #include "live.h"
 
-#define SINK_SAID_MAX 64
+#define SINK_SAID_MAX 1024
 
 struct sink {
 	struct live *live;
@@ -41,6 +42,11 @@ struct sink {
 
 /* Listens on live->address; live has been initialised and has no receiver. */
 void sink_init(struct sink *sink, struct live *live);
+/* Dials as NAME instead, by sink_dial(); needs sink_turn(). */
+void sink_init_dialling(struct sink *sink, struct live *live, const char *name);
+/* Connects to live->port. */
+void sink_dial(struct sink *sink);
+void sink_turn(struct sink *sink);
 void sink_done(struct sink *sink);
 /* Ends the connection without a word. */
 void sink_cut(struct sink *sink);
@@ -48,7 +54,7 @@ void sink_cut(struct sink *sink);
 void sink_ack(struct sink *sink, uint64_t serial);
 void sink_refuse(struct sink *sink, uint64_t serial, uint32_t index);
 void sink_resync(struct sink *sink, uint16_t code);
-/* What was said, a letter each: U B E R; valid until the next call. */
+/* What was said, a letter each: U B E R C; valid until the next call. */
 const char *sink_types(const struct sink *sink);
 
 #endif

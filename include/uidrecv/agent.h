@@ -38,8 +38,9 @@ struct uidrecv_agent_listener_options {
 	uidrecv_log_fn log; /* NULL: silent */
 	void *log_user;
 
-	uint32_t handshakes_max; /* connections before READY; 0: 64 */
-	uint32_t connect_ms;	 /* until READY; 0: 10,000 */
+	/* Connections of which it is not known yet who it is; 0: 64. */
+	uint32_t handshakes_max;
+	uint32_t connect_ms; /* until READY; 0: 10,000 */
 };
 #define UIDRECV_AGENT_LISTENER_OPTIONS_INIT                                    \
 	{                                                                      \
@@ -48,8 +49,10 @@ struct uidrecv_agent_listener_options {
 
 /**
  * Listens for receivers. Who connects must have a name that is the
- * receiver_name of an agent made with this listener; others are refused. Of
- * more than handshakes_max the oldest gives way.
+ * receiver_name of an agent made with this listener (the first made, if it has
+ * those of several); others are refused. Of more than handshakes_max the oldest
+ * gives way. A receiver that connects again is right: its former connection is
+ * closed.
  *
  * @param ret_listener  Written only on success; free with
  *                      uidrecv_agent_listener_free().
@@ -209,6 +212,10 @@ UIDRECV_API uint64_t uidrecv_agent_now_us(const struct uidrecv_agent *agent);
  * dispatch, together with others. It is kept, and sent again on a new
  * connection, until the receiver has acknowledged it.
  *
+ * A record with ports that waits when the agent is connected to a receiver
+ * that does not take port blocks is left out: UIDRECV_AGENT_REJECTED tells it,
+ * with UIDRECV_REJECT_UNSUPPORTED, and the log.
+ *
  * @param agent       Not NULL.
  * @param record      Copied.
  * @param ret_ticket  The record's number: 1, 2, 3, ... Written only on
@@ -234,7 +241,8 @@ UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_agent_queue(
  * Makes the host that the agent speaks for multi-user: its addresses answer by
  * blocks of source ports alone, from the acknowledgement on and until it is
  * changed here. To be called before the first record with ports. The library
- * sends it again before each snapshot. If the range, the size of a block or
+ * sends it again before each snapshot; if that is refused it is told with the
+ * ticket of this call, once more. If the range, the size of a block or
  * what is reserved differ from what the receiver has, it ends all blocks.
  *
  * @param agent       Not NULL.

@@ -4,7 +4,9 @@
  * it reported as committed is there, whole.
  *
  * A round maps all of a range of addresses to a user that is the number of
- * the round, and puts that number into the agent's row.
+ * the round, and puts that number into the agent's row. So it does with a block
+ * of ports; and now and then one cuts the ports otherwise, which ends all
+ * blocks.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,10 +18,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "block.h"
 #include "store.h"
 
 #define ADDRESSES 400
 #define EACH 7 /* of a round */
+#define BLOCKS 4
+#define ERA 16 /* rounds with one cut */
 #define SECOND UINT64_C(1000000)
 #define START (UINT64_C(1700000000) * SECOND)
 
@@ -56,26 +61,46 @@ static uint32_t address_of(uint64_t round, uint32_t i)
 	return 0x0a000000 + (uint32_t)((round * EACH + i) % ADDRESSES);
 }
 
+/* The host has two addresses behind those above. */
+static struct uidrecv_system system_of(uint64_t round)
+{
+	return (struct uidrecv_system){
+	    .address = uidrecv_address_from_ipv4(0x0a010000),
+	    .aliases[0] = uidrecv_address_from_ipv4(0x0a010001),
+	    .aliases_count = 1,
+	    .ports = {20000, 1000},
+	    .block_size = 100 + (uint32_t)(round / ERA % 5)};
+}
+
+static uint16_t block_of(uint64_t round)
+{
+	return (uint16_t)(20000 + round % BLOCKS * system_of(round).block_size);
+}
+
 static int apply_round(struct ur_store *store, uint64_t round)
 {
 	struct ur_agent_row row = *ur_store_get_agent_by_id(store, 1);
+	struct uidrecv_system system = system_of(round);
 	uint64_t now_us = START + round;
 	char user[24];
 	int rc = ur_store_begin(store);
 
 	if (rc < 0)
 		return rc;
+	rc = ur_store_put_system(store, 1, &system, now_us);
 	snprintf(user, sizeof(user), "%ju", (uintmax_t)round);
-	for (uint32_t i = 0; rc == 0 && i < EACH; i++) {
+	for (uint32_t i = 0; rc == 0 && i <= EACH; i++) {
 		struct ur_statement map = {0};
 
 		map.op = UIDRECV_OP_MAP;
-		map.address = uidrecv_address_from_ipv4(address_of(round, i));
+		map.address =
+		    i < EACH ? uidrecv_address_from_ipv4(address_of(round, i))
+			     : ur_block_key(1, block_of(round));
 		map.event_us = map.event_raw_us = map.as_of_us = now_us;
 		map.lifetime_s = 86400;
 		map.user = user;
 		map.user_size = (uint8_t)strlen(user);
-		rc = ur_store_apply(store, 1, ADDRESSES, &map, now_us);
+		rc = ur_store_apply(store, 1, ADDRESSES + BLOCKS, &map, now_us);
 	}
 	row.durable = round;
 	if (rc == 0)
@@ -108,15 +133,48 @@ static void write_rounds(int pipe_fd)
 }
 
 static uint64_t seen[ADDRESSES];
+static uint64_t seen_blocks[1000]; /* by port from 20000 on */
+static uint32_t seen_cuts[2];
+static uint64_t seen_count;
 
 static int see(void *user, const struct ur_change *answer)
 {
 	char text[24] = "";
 
 	(void)user;
+	if (answer->block_size) {
+		seen_cuts[answer->address.lo & 1] = answer->block_size;
+		return 0;
+	}
+	seen_count++;
 	memcpy(text, answer->user, answer->user_size);
-	seen[answer->address.lo & 0xffffff] = strtoull(text, NULL, 10);
+	if (ur_block_is_key(answer->address))
+		seen_blocks[ur_block_start(answer->address) - 20000] =
+		    strtoull(text, NULL, 10);
+	else
+		seen[answer->address.lo & 0xffffff] = strtoull(text, NULL, 10);
 	return 0;
+}
+
+/*
+ * Blocks are of the rounds since the ports were cut as they are, and of none
+ * before, and all that is seen is counted.
+ */
+static void verify_blocks(struct ur_store *store, uint64_t durable)
+{
+	uint64_t last[1000] = {0};
+
+	for (uint64_t round = durable - durable % ERA; round <= durable;
+	     round++)
+		if (round > 0)
+			last[block_of(round) - 20000] = round;
+	if (memcmp(last, seen_blocks, sizeof(last)) != 0)
+		die("lost or kept a block of round", (int)durable);
+	for (int i = 0; durable > 0 && i < 2; i++)
+		if (seen_cuts[i] != system_of(durable).block_size)
+			die("lost a system of round", (int)durable);
+	if (ur_store_get_agent_by_id(store, 1)->claims != seen_count)
+		die("counted otherwise in round", (int)durable);
 }
 
 /* Returns the last round in the store. */
@@ -131,9 +189,13 @@ static uint64_t verify(uint64_t acknowledged)
 	int rc;
 
 	memset(seen, 0, sizeof(seen));
+	memset(seen_blocks, 0, sizeof(seen_blocks));
+	memset(seen_cuts, 0, sizeof(seen_cuts));
+	seen_count = 0;
 	rc = ur_store_scan(store, START + durable, see, NULL);
 	if (rc < 0)
 		die("scanning", rc);
+	verify_blocks(store, durable);
 	if (durable < acknowledged)
 		die("lost an acknowledged round", (int)durable);
 	/* What a later round did not write again is of this one. */

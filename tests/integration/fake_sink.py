@@ -4,6 +4,7 @@ Sink        the sink's side without a socket: bytes in, bytes out. It outlives
             connections, remembers all it heard, and notes in `wrong` whatever
             a source must not do.
 FakeSink    the same behind TLS, in a thread, with the certificates of a Stage.
+FakeDialer  the same, but it connects, to an agent that listens.
 
 It judges no record and has no table: what is refused, acknowledged or asked
 for again is what the test says.
@@ -17,9 +18,10 @@ import time
 
 import harness
 import uidrecv1 as wire
+from agent_link import has_name
 
 NEEDS = {'SNAPSHOT BEGIN': wire.SNAPSHOT, 'SNAPSHOT END': wire.SNAPSHOT,
-         'REFRESH ALL': wire.REFRESH_ALL}
+         'REFRESH ALL': wire.REFRESH_ALL, 'TS CONFIG': wire.PORTS}
 SAID = {'UPDATE', *NEEDS}
 
 
@@ -33,6 +35,7 @@ class Sink:
         self.heard, self.hellos, self.wrong = [], [], []
         self.session, self.state, self.out = None, 'closed', bytearray()
         self.said, self.acked, self.last_as_of = {}, 0, 0
+        self.frame = None         # the last one that was heard
 
     def connected(self):
         self.reader, self.out = wire.FrameReader(), bytearray()
@@ -48,11 +51,7 @@ class Sink:
         return max(self.said, default=0)
 
     def send(self, name, serial=0, **fields):
-        """One TLV for each value; for each of a list."""
-        body = b''.join(
-            wire.encode_tlv(key, value) for key, many in fields.items()
-            for value in (many if isinstance(many, list) else [many]))
-        self.out += wire.Frame(wire.MESSAGES[name], serial, body).encode()
+        self.out += wire.encode_message(name, serial, **fields).encode()
 
     def ack(self, serial=None):
         self.acked = self.durable if serial is None else serial
@@ -71,6 +70,7 @@ class Sink:
                 frame = self.reader.next()
                 if frame is None:
                     return
+                self.frame = frame
                 name, fields = wire.decode_message(frame)
             except wire.ProtocolError as error:
                 self.wrong.append(f'{error.code} {error.text}')
@@ -135,16 +135,19 @@ class Sink:
                         >= self.last_as_of, 'AS_OF goes down')
             self.last_as_of = fields.get('AS_OF', self.last_as_of)
             self.said[serial] = what
-            self._check_snapshot(serial, *what)
-        refused = [(index, self.refuse(record), '') for index, record in
-                   enumerate(fields.get('records', ()))
-                   if self.refuse and self.refuse(record)]
+            self._check_new(serial, *what)
+        refused = [(index, self.refuse(part), '') for index, part in
+                   enumerate(parts_of(name, fields))
+                   if self.refuse and self.refuse(part)]
         if refused:
             self.reject(serial, *refused)
         if self.acks:
             self.ack(serial)
 
-    def _check_snapshot(self, serial, name, fields):
+    def _check_new(self, serial, name, fields):
+        for record in fields.get('records', ()):
+            self._check(not record.ports or self.capabilities & wire.PORTS,
+                        'PORTS was not announced')
         begin, end = self.snapshot(serial - 1)
         if name == 'SNAPSHOT END':
             count = sum(record.op == 'MAP' for at in self.said
@@ -177,18 +180,30 @@ class Sink:
         return found
 
 
+def parts_of(name, fields):
+    """What may be refused of a message, by its index."""
+    if name != 'TS CONFIG':
+        return fields.get('records', ())
+    return [wire.System(fields['ADDRESS'], fields['PORTS'],
+                        fields['BLOCK_SIZE'], tuple(fields['RESERVED']),
+                        tuple(fields['ALIAS']))]
+
+
 class FakeSink:
     """Listens until `close`. All that is the model's, such as `sink.heard`, is
     to be looked at within `with fake.changed`, or after `wait`."""
-    def __init__(self, stage, **options):
-        self.sink, self.changed = Sink(**options), threading.Condition()
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    SIDE = ssl.PROTOCOL_TLS_SERVER
+
+    def __init__(self, stage, port=0, certificate=None, model=Sink, **options):
+        self.sink, self.changed = model(**options), threading.Condition()
+        self.context = ssl.SSLContext(self.SIDE)
+        self.context.check_hostname = False
         self.context.minimum_version = ssl.TLSVersion.TLSv1_3
-        self.context.load_cert_chain(*stage.server)
+        self.context.load_cert_chain(*(certificate or stage.server))
         self.context.load_verify_locations(stage.authority.cert)
         self.context.verify_mode = ssl.CERT_REQUIRED
         self.context.set_alpn_protocols([wire.ALPN])
-        self.port, self.connections = 0, 0
+        self.port, self.connections = port, 0
         self.cut_in = self.cut_out = None     # bytes that still pass
         self.is_dropping = False
         self.wake, self.bell = socket.socketpair()
@@ -197,11 +212,14 @@ class FakeSink:
 
     def come_back(self):
         """Listens, at the port of before."""
-        self.listener = socket.create_server(('127.0.0.1', self.port))
-        self.port = self.listener.getsockname()[1]
+        self._bind()
         self.is_there = True
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
+
+    def _bind(self):
+        self.listener = socket.create_server(('127.0.0.1', self.port))
+        self.port = self.listener.getsockname()[1]
 
     def go_away(self):
         """Drops the connection, and takes no other."""
@@ -243,26 +261,30 @@ class FakeSink:
                     self.wake.recv(4096)
                 if self.listener in ready and self.is_there:
                     raw, _ = self.listener.accept()
-                    with contextlib.suppress(OSError), raw:
-                        self._serve(raw)
-                    with self.changed:
-                        self.sink.state = 'closed'
-                        self.changed.notify_all()
+                    self._serve(raw)
 
     def _serve(self, raw):
         raw.settimeout(harness.PATIENCE_S)
-        with self.context.wrap_socket(raw, server_side=True) as tls:
-            tls.setblocking(False)
-            with self.changed:
-                self.connections += 1
-                self.is_dropping = False
-                self.sink.connected()
-            while self.is_there and not self.is_dropping:
-                if not self._send(tls) or not self._receive(tls):
-                    return
-                if self.sink.state == 'closed' and not self.sink.out:
-                    return
-                self._wait_for(tls)
+        is_server = self.SIDE == ssl.PROTOCOL_TLS_SERVER
+        with contextlib.suppress(OSError), raw, self.context.wrap_socket(
+                raw, server_side=is_server) as tls:
+            self._talk(tls)
+        with self.changed:
+            self.sink.state = 'closed'
+            self.changed.notify_all()
+
+    def _talk(self, tls):
+        tls.setblocking(False)
+        with self.changed:
+            self.connections += 1
+            self.is_dropping = False
+            self.sink.connected()
+        while self.is_there and not self.is_dropping:
+            if not self._send(tls) or not self._receive(tls):
+                return
+            if self.sink.state == 'closed' and not self.sink.out:
+                return
+            self._wait_for(tls)
 
     def _wait_for(self, tls):
         if not tls.pending():
@@ -303,3 +325,30 @@ class FakeSink:
                     self.cut_in = None
                     return False
         return True
+
+
+class FakeDialer(FakeSink):
+    """Connects to a port until `close`, and at once again after each end. Who
+    is there must have the name."""
+    SIDE = ssl.PROTOCOL_TLS_CLIENT
+    NAME = harness.AGENT
+
+    def _bind(self):
+        """There is nothing to listen at."""
+
+    def _run(self):
+        while self.is_there:
+            with contextlib.suppress(OSError):
+                self._serve(socket.create_connection(
+                    ('127.0.0.1', self.port), harness.PATIENCE_S))
+            ready, _, _ = select.select([self.wake], [], [], 0.02)
+            if ready:
+                self.wake.recv(4096)
+
+    def _talk(self, tls):
+        with self.changed:
+            self.sink._check(has_name(tls.getpeercert(), self.NAME),
+                             'the agent has another name')
+            self.sink._check(tls.selected_alpn_protocol() == wire.ALPN,
+                             'the agent speaks something else')
+        super()._talk(tls)

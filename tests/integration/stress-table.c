@@ -146,7 +146,7 @@ static void look_up_batch(struct lookups *lookups)
 			r = uidrecv_reader_lookup(lookups->reader, &query,
 						  now_us, &mapping);
 		else
-			r = ur_view_find(view, query.address,
+			r = ur_view_find(view, &query,
 					 ur_view_home(view, query.address),
 					 now_us, &mapping);
 		check(lookups, i, now_us, r, &mapping);

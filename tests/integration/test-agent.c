@@ -21,8 +21,8 @@ static void find_dead_port(struct live *live)
 /* Lets the agent try again now. */
 static void expire(struct live_agent *agent)
 {
-	ur_loop_set_timer(&agent->agent->loop, &agent->agent->dialer.timer, 1);
-	ur_loop_arm(&agent->agent->loop);
+	ur_loop_set_timer(agent->agent->loop, &agent->agent->dialer.timer, 1);
+	ur_loop_arm(agent->agent->loop);
 }
 
 Test(agent, back_off_doubles_to_a_minute)

@@ -256,6 +256,83 @@ Test(memory, S10_agent_snapshot)
 	live_done(&live);
 }
 
+/* The same of a system, also of one that goes before a snapshot. */
+Test(memory, S10_agent_system)
+{
+	struct live live;
+	struct live_agent *agent;
+	struct uidrecv_agent_counters before, after;
+	struct uidrecv_system system = {.ports = {20000, 1000},
+					.block_size = 200};
+	uint64_t ticket = 0;
+
+	live_init(&live, "a.example", NULL);
+	strcpy(live.address, "127.0.0.1:9");
+	agent = live_agent(&live, "a.example", NULL);
+	live_map(agent, "10.0.0.1", "alice");
+	before = live_counters(agent);
+	for (uint64_t at = 1; at <= 2; at++) {
+		fails_in = at;
+		cr_expect_eq(
+		    uidrecv_agent_set_system(agent->agent, &system, &ticket),
+		    -ENOMEM);
+		fails_in = 0;
+		after = live_counters(agent);
+		cr_expect_eq(memcmp(&before, &after, sizeof(after)), 0);
+	}
+	cr_expect_eq(ticket, 0);
+	cr_assert_eq(uidrecv_agent_set_system(agent->agent, &system, &ticket),
+		     0);
+	cr_expect_eq(ticket, 2);
+	before = live_counters(agent);
+	for (uint64_t at = 1; at <= 4; at++) {
+		fails_in = at;
+		cr_expect_eq(uidrecv_agent_snapshot_begin(agent->agent, true),
+			     -ENOMEM);
+		fails_in = 0;
+		after = live_counters(agent);
+		cr_expect_eq(memcmp(&before, &after, sizeof(after)), 0);
+	}
+	cr_assert_eq(uidrecv_agent_snapshot_begin(agent->agent, true), 0);
+	cr_expect_eq(live_counters(agent).last_serial, 2);
+	live_done(&live);
+}
+
+Test(memory, S10_agent_listener_new)
+{
+	struct live live;
+	struct uidrecv_agent_listener_options options =
+	    UIDRECV_AGENT_LISTENER_OPTIONS_INIT;
+	struct uidrecv_agent_listener *listener;
+	uint64_t count, failures = 0;
+	unsigned int fds;
+	int ret;
+
+	live_init(&live, "a.example", NULL);
+	options.address = "*:0";
+	options.cert_path = certs_path(live.certs, "a.example.pem");
+	options.key_path = certs_path(live.certs, "a.example-key.pem");
+	options.ca_path = certs_path(live.certs, "ca.pem");
+	fds = live_count_fds();
+	allocations = 0;
+	cr_assert_eq(uidrecv_agent_listener_new(&listener, &options, NULL, 0),
+		     0);
+	count = allocations;
+	uidrecv_agent_listener_free(listener);
+	for (uint64_t at = 1; at <= count; at = next(at)) {
+		listener = NULL;
+		fails_in = at;
+		ret = uidrecv_agent_listener_new(&listener, &options, NULL, 0);
+		fails_in = 0;
+		check(ret, listener != NULL, at);
+		uidrecv_agent_listener_free(listener);
+		failures += ret != 0;
+		cr_assert_eq(live_count_fds(), fds);
+	}
+	cr_expect_gt(failures, 50);
+	live_done(&live);
+}
+
 /*
  * While all is running: what is said is acknowledged in the end, whichever
  * allocation failed.

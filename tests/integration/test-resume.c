@@ -236,7 +236,7 @@ Test(resume, rejects_are_told_once_by_a_new_session)
 	cr_assert_eq(outbox.serial, 1);
 	cr_assert_eq(ur_outbox_refuse(&outbox, 1, 150), 151);
 	cr_assert_eq(ur_outbox_refuse(&outbox, 1, 150), 0);
-	cr_assert_eq(ur_outbox_renumber(&outbox, 4096, 0), 0);
+	cr_assert_eq(ur_outbox_renumber(&outbox, 4096, 0, NULL, NULL), 0);
 	cr_assert_gt(outbox.serial, 1);
 	for (item = outbox.first; item; item = item->next)
 		for (uint32_t i = 0; i < item->count; i++) {

@@ -98,7 +98,8 @@ static uint64_t begin_session_with(struct scene *scene, uint64_t session_id,
 	cr_assert(wire_shake(&scene->wire));
 	cr_assert(wire_read(&scene->wire, &scene->message));
 	cr_assert_eq(scene->message.hello.capabilities,
-		     UR_CAPABILITY_SNAPSHOT | UR_CAPABILITY_REFRESH_ALL);
+		     UR_CAPABILITY_SNAPSHOT | UR_CAPABILITY_REFRESH_ALL |
+			 UR_CAPABILITY_PORTS);
 	wire_send_hello(&scene->wire, &hello);
 	cr_assert(wire_await(&scene->wire, UR_READY, &scene->message));
 	return scene->message.ready.durable;

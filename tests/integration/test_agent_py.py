@@ -498,7 +498,7 @@ class VectorTest(unittest.TestCase):
             with self.subTest(title):
                 self.assertEqual(build(text)[0].hex(), data.hex())
                 count += 1
-        self.assertGreaterEqual(count, 26)
+        self.assertGreaterEqual(count, 33)
 
     def test_bytes_make_the_text(self):
         for title, text, data in vectors():
@@ -519,8 +519,9 @@ class VectorTest(unittest.TestCase):
         self.assertEqual(ops, [record.op for record in records])
         values = dict(ADDRESS='address', USER='user', TOKEN='token',
                       EVENT_TIME='event_time_us', LIFETIME='lifetime_s',
-                      SOURCE='source')
-        place, refused = -1, []
+                      SOURCE='source', PORTS='ports')
+        repeated = {key: [] for key in ('REFUSED', 'RESERVED', 'ALIAS')}
+        place = -1
         for line in lines[1:]:
             key, _, value = line.strip().partition(' ')
             if line in ops:
@@ -528,11 +529,12 @@ class VectorTest(unittest.TestCase):
             elif line.startswith('  '):
                 self.assertEqual(getattr(records[place], values[key]),
                                  field_values(key, value))
-            elif key == 'REFUSED':
-                refused.append(field_values(key, value))
+            elif key in repeated:
+                repeated[key].append(field_values(key, value))
             else:
                 self.assertEqual(fields[key], field_values(key, value))
-        self.assertEqual(fields.get('REFUSED', []), refused)
+        for key, value in repeated.items():
+            self.assertEqual(fields.get(key, []), value)
 
     def test_the_index_counts_skipped_records(self):
         for title, _, data in vectors():

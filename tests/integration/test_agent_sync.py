@@ -34,10 +34,10 @@ def said(*numbers, user='x'):
 
 class Talk:
     """A session and a sink, and the wires between them."""
-    def __init__(self, batch=2, **options):
+    def __init__(self, batch=2, model=Sink, **options):
         self.reports, self.now = [], NOW
         self.session = Session(self.reports.append, batch)
-        self.sink = Sink(**options)
+        self.sink = model(**options)
         self.passed = [0, 0]      # bytes, of the last connection
 
     def connect(self, cuts=(None, None)):
@@ -248,6 +248,18 @@ class SessionTest(unittest.TestCase):
             one, two = talk.sink.hellos
             self.assertNotEqual(one['SESSION'], two['SESSION'])
             self.assertEqual((two['REPLAY'], two['ACKED']), ((1, 0), 0))
+
+    def test_what_it_refused_is_not_said_again_without_them(self):
+        self.sink.acks, self.sink.refuse = False, lambda record: 4
+        self.talk.connect()
+        self.session.snapshot_begin(NOW)
+        self.session.submit(maps(1, 2), NOW)
+        self.talk.pump()
+        self.sink.capabilities, self.sink.refuse = 0, None
+        self.sink.acks = True
+        self.talk.connect()
+        self.assertEqual((self.sink.said, self.sink.wrong), ({}, []))
+        self.assertEqual(self.session.state, 'open')
 
     def test_a_sink_that_lost_what_it_acknowledged(self):
         self.talk.connect()

@@ -256,11 +256,11 @@ class Framing(harness.StageTest):
     def test_messages_out_of_state(self):
         self.bad(205, lambda peer: encode_message(
             'READY', VERSION=1, HOLD_TIME=90, DURABLE=0, WINDOW=1))
-        for name in ('ACK', 'RESYNC', 'TS CONFIG'):
+        for name in ('ACK', 'RESYNC'):
             with self.subTest(name):
                 self.bad(205, lambda peer: Frame(MESSAGES[name], 0, b''))
         for name, code in (('SNAPSHOT BEGIN', 206), ('SNAPSHOT END', 204),
-                           ('REFRESH ALL', 204)):
+                           ('REFRESH ALL', 204), ('TS CONFIG', 204)):
             with self.subTest(name):
                 self.bad(code, lambda peer: Frame(MESSAGES[name], 0, b''))
         self.bad(205, lambda peer: peer.hello())
@@ -438,7 +438,7 @@ class Records(harness.StageTest):
         address, user = (0x8030, b'\x0a\6\6\6'), (0x8031, b'CORP\\evil')
         self.refused(
             (2, self.raw(0x8020, address, user, (0xff01, b''))),
-            (2, self.raw(0x8020, address, user, (0x8015, b'\0\1\0\0\0\1'))),
+            (2, self.raw(0x8020, address, user, (0x8016, b'\0\0\0\1'))),
             (2, self.raw(0x8023, address, user)),
             (2, self.raw(0x8024, address, user)))
 
@@ -514,6 +514,16 @@ class Records(harness.StageTest):
     def test_12_not_found(self):
         self.refused((12, Record('REFRESH', '10.6.6.6')),
                      (12, Record('REFRESH', '10.9.0.1', r'CORP\other')))
+
+    def test_T02_13_14_ports(self):
+        address, user = (0x8030, b'\x0a\6\6\6'), (0x8031, b'CORP\\evil')
+        self.refused(*(
+            (code, self.raw(0x8020, address, user,
+                            (0x8015, struct.pack('>HI', *ports))))
+            for code, ports in (
+                (13, (0, 0)), (13, (1, 65536)), (13, (65535, 2)),
+                (13, (65535, (1 << 32) - 1)), (13, (20000, 1 << 16)),
+                (14, (0, 65536)), (14, (65535, 1)), (14, (20000, 200)))))
 
     def test_rejects_are_counted_and_come_again(self):
         frame = None

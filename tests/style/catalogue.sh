@@ -8,7 +8,8 @@
 
 page=doc/reliability.md
 mapfile -t files < <(source_files 'tests/unit/*.c' 'tests/integration/*.c' \
-	'tests/integration/*.py' 'tests/sync/*.c' 'tests/sync/*.py')
+	'tests/integration/*.py' 'tests/sync/*.c' 'tests/sync/*.py' 'tests/ts/*.c' \
+	'tests/ts/*.py')
 
 # FILE NAME of every test. A name of C may stand on a line of its own.
 test_names() {
@@ -65,7 +66,7 @@ unknown_tests() {
 
 # shellcheck disable=SC2016 # backquotes of the page
 unknown_files() {
-	grep -oE '`(unit|integration|sync|abi|style|bench)/[A-Za-z0-9_./-]+`' "$page" |
+	grep -oE '`(unit|integration|sync|ts|abi|style|bench)/[A-Za-z0-9_./-]+`' "$page" |
 		tr -d '`' | sort -u | while read -r file; do
 		[ -f "tests/$file" ] || echo "$page: there is no tests/$file"
 	done

@@ -154,7 +154,7 @@ void said_hurry(const struct said *said)
 	struct uidrecv_agent *agent = said->agent->agent;
 
 	if (agent->dialer.timer.index)
-		ur_loop_set_timer(&agent->loop, &agent->dialer.timer, 1);
+		ur_loop_set_timer(agent->loop, &agent->dialer.timer, 1);
 }
 
 static void read_table(struct live *live, uint32_t users[SAID_PLACES])

@@ -130,6 +130,24 @@ static inline void encode_refresh_all(struct ur_buf *buf)
 	ur_update_add_acked(buf, begun, 5);
 }
 
+static const struct uidrecv_system full_system = {
+    .address = {0, 0xffff0a010203},
+    .aliases = {{0x20010db800000000, 0x10002}, {0, 0xffff0a010204}},
+    .ports = {20000, 20000},
+    .reserved = {{20000, 1}, {39999, 1}},
+    .block_size = 200,
+    .aliases_count = 2,
+    .reserved_count = 2,
+};
+
+static inline void encode_ts_config(struct ur_buf *buf)
+{
+	size_t begun = buf->size;
+
+	ur_ts_config_encode(buf, 0, &full_system);
+	ur_update_add_acked(buf, begun, 5);
+}
+
 static const struct example {
 	const char *name;
 	void (*encode)(struct ur_buf *buf);
@@ -157,6 +175,11 @@ static const struct example {
     {"SNAPSHOT BEGIN", encode_snapshot_begin, 204, {0}, {0x800f}},
     {"SNAPSHOT END", encode_snapshot_end, 204, {0x8014}, {0x800f}},
     {"REFRESH ALL", encode_refresh_all, 204, {0x8010, 0x8014}, {0x800f}},
+    {"TS CONFIG",
+     encode_ts_config,
+     204,
+     {0x8015, 0x8016, 0x8030},
+     {0x800f, 0x8017, 0x8018}},
 };
 
 static inline bool is_listed(const uint16_t *types, size_t count, unsigned type)

@@ -4,6 +4,7 @@
 #define TEST_STORES_H
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -82,6 +83,28 @@ static inline void box_start(struct box *box)
 			     0);
 		cr_assert_eq(row->id, id);
 	}
+}
+
+/* Puts a full device in the place of LMDB's descriptor of the file. */
+static inline void box_break(struct box *box, bool of_meta)
+{
+	int full = open("/dev/full", O_RDWR | O_CLOEXEC);
+	bool found = false;
+
+	cr_assert_geq(full, 0);
+	for (int fd = 3; fd < 256; fd++) {
+		char link[64], name[256] = "";
+		bool is_meta = fcntl(fd, F_GETFL) & O_DSYNC;
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		if (readlink(link, name, sizeof(name) - 1) > 0 &&
+		    !strcmp(name, box->data) && is_meta == of_meta) {
+			cr_assert_eq(dup3(full, fd, O_CLOEXEC), fd);
+			found = true;
+		}
+	}
+	close(full);
+	cr_assert(found);
 }
 
 /* One statement in a round of its own; now in seconds after START. */

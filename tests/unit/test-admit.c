@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* I09, P08 to P16: what is admitted, under which rights. */
+/* I09, P08 to P16, T02: what is admitted, under which rights. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "admit.h"
+#include "block.h"
 #include "network.h"
 
 #define NOW UINT64_C(1700000000000000)
@@ -615,6 +616,9 @@ Test(admit, the_first_failing_check_gives_the_code, .fini = done)
 	what.address = address("11.0.0.1");
 	cr_expect_eq(CODE(), UIDRECV_REJECT_ADDRESS_NOT_ALLOWED);
 	what.address = address("10.0.0.1");
+	what.ports.count = 1;
+	cr_expect_eq(CODE(), UIDRECV_REJECT_MULTI_USER_NOT_ALLOWED);
+	what.ports.count = 0;
 	cr_expect_eq(CODE(), UIDRECV_REJECT_USER_INVALID);
 	what.user[0] = 'a';
 	cr_expect_eq(CODE(), UIDRECV_REJECT_DOMAIN_NOT_ALLOWED);
@@ -652,5 +656,121 @@ Test(admit, a_claim_stays_while_it_is_allowed, .fini = done)
 		cr_expect_eq(ur_admit_claim(add(cases[i].line),
 					    address("10.0.0.1"), &claim),
 			     cases[i].stays, "%zu", i);
+	}
+}
+
+Test(admit, T02_ports_need_the_right_to_speak_for_multi_user_systems,
+     .fini = done)
+{
+	static const struct {
+		const char *line, *where;
+		uint32_t count;
+		int code;
+	} cases[] = {
+	    {"a 10.0.0.0/8 allow=multi-user", "10.0.0.1", 200, 0},
+	    {"a 10.0.0.0/8 allow=multi-user", "10.0.0.1", 0, 0},
+	    {"a 10.0.0.0/8", "10.0.0.1", 0, 0},
+	    {"a 10.0.0.0/8", "10.0.0.1", 1, 14},
+	    {"a 10.0.0.0/8", "10.0.0.1", 65536, 14},
+	    {"a 10.0.0.0/8 allow=loopback,link-local,never,drops", "10.0.0.1",
+	     200, 14},
+	    {"a 10.0.0.0/8 allow=multi-user", "11.0.0.1", 200, 4},
+	    {"a 10.0.0.0/8 allow=multi-user", "224.0.0.1", 200, 3},
+	    {EVERYWHERE "allow=multi-user", "127.0.0.1", 200, 4},
+	};
+	struct ur_statement got;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (size_t op = 0; op < 4; op++) {
+			struct uidrecv_record what =
+			    record(ops[op], cases[i].where, "alice");
+
+			what.ports.start = 20000;
+			what.ports.count = cases[i].count;
+			cr_expect_eq(ur_admit(add(cases[i].line), &what, NOW, 0,
+					      NOW, &got),
+				     cases[i].code, "%zu", i);
+			if (cases[i].code)
+				continue;
+			cr_expect_eq(got.address.lo, what.address.lo);
+		}
+}
+
+/* Its key is no address that anybody could be allowed. */
+Test(admit, a_claim_for_a_block_stays_while_it_is_allowed, .fini = done)
+{
+	static const struct {
+		const char *line;
+		uint32_t lifetime_s;
+		bool stays;
+	} cases[] = {
+	    {"a 10.0.0.0/8 allow=multi-user", 2700, true},
+	    {"a 192.0.2.1 allow=multi-user", 2700, true},
+	    {"a 10.0.0.0/8", 2700, false},
+	    {"a ::/0 allow=loopback,link-local,never,drops", 2700, false},
+	    {"a 10.0.0.0/8 domains=other allow=multi-user", 2700, false},
+	    {"a 10.0.0.0/8 domains=corp allow=multi-user", 2700, true},
+	    {"a 10.0.0.0/8 lifetime_max_s=2699 allow=multi-user", 2700, false},
+	    {"a 10.0.0.0/8 allow=multi-user", UIDRECV_LIFETIME_NEVER, false},
+	};
+	struct ur_claim claim = {.user_size = 10, .user = "CORP\\alice"};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		claim.lifetime_s = cases[i].lifetime_s;
+		cr_expect_eq(ur_admit_claim(add(cases[i].line),
+					    ur_block_key(7, 20000), &claim),
+			     cases[i].stays, "%zu", i);
+	}
+}
+
+Test(admit, T02_a_system_needs_the_right_and_every_address, .fini = done)
+{
+	static const struct {
+		const char *line, *where, *aliases[3];
+		int code;
+	} cases[] = {
+	    {"a 10.0.0.0/8 allow=multi-user", "10.0.0.1", {0}, 0},
+	    {"a 10.0.0.0/8", "10.0.0.1", {0}, 14},
+	    {"a 10.0.0.0/8", "224.0.0.1", {0}, 14},
+	    {"a 10.0.0.0/8 allow=never,drops", "10.0.0.1", {0}, 14},
+	    {"a 10.0.0.0/8 allow=multi-user", "11.0.0.1", {0}, 4},
+	    {"a 10.0.0.0/8 allow=multi-user", "0.0.0.0", {0}, 3},
+	    {"a 10.0.0.0/8 allow=multi-user",
+	     "10.0.0.1",
+	     {"10.0.0.2", "10.0.0.3"},
+	     0},
+	    {"a 10.0.0.0/8 allow=multi-user",
+	     "10.0.0.1",
+	     {"10.0.0.2", "11.0.0.1"},
+	     4},
+	    {"a 10.0.0.0/8 allow=multi-user",
+	     "10.0.0.1",
+	     {"10.0.0.2", "10.0.0.3", "2001:db8::1"},
+	     4},
+	    {"a 10.0.0.0/8 2001:db8::/32 allow=multi-user",
+	     "10.0.0.1",
+	     {"10.0.0.2", "10.0.0.3", "2001:db8::1"},
+	     0},
+	    {EVERYWHERE "allow=multi-user", "10.0.0.1", {"ff02::1"}, 3},
+	    {EVERYWHERE "allow=multi-user", "10.0.0.1", {"fe80::1"}, 4},
+	    {EVERYWHERE "allow=multi-user", "127.0.0.1", {"10.0.0.1"}, 4},
+	    {EVERYWHERE "allow=multi-user,loopback,link-local",
+	     "127.0.0.1",
+	     {"fe80::1"},
+	     0},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct uidrecv_system system = {.address =
+						    address(cases[i].where)};
+		uint32_t *count = &system.aliases_count;
+
+		while (*count < 3 && cases[i].aliases[*count]) {
+			system.aliases[*count] =
+			    address(cases[i].aliases[*count]);
+			++*count;
+		}
+		cr_expect_eq(ur_admit_system(add(cases[i].line), &system),
+			     cases[i].code, "%zu", i);
 	}
 }

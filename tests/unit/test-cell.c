@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "bytes.h"
 #include "cell.h"
 
 #include <criterion/criterion.h>

@@ -29,13 +29,17 @@ static uint16_t code_of(unsigned op, const struct ur_buf *inner,
 }
 
 /* The inner TLVs of a record with what is in mask. */
-enum { ADDRESS, USER, EVENT_TIME, LIFETIME, SOURCE, TOKEN, KINDS };
+enum { ADDRESS, USER, EVENT_TIME, LIFETIME, SOURCE, TOKEN, PORTS, KINDS };
 
 static const struct {
 	unsigned type;
 	size_t size;
-} kinds[KINDS] = {{0x8030, 4}, {0x8031, 5}, {0x8032, 8},
-		  {0x8033, 4}, {0x0034, 1}, {0x8035, 8}};
+	const char *value;
+} kinds[KINDS] = {
+    {0x8030, 4, "\n\1\2\3"},	 {0x8031, 5, "alice"}, {0x8032, 8, "01234567"},
+    {0x8033, 4, "0123"},	 {0x0034, 1, "0"},     {0x8035, 8, "01234567"},
+    {0x8015, 6, "\1\2\0\0\0\3"},
+};
 
 static struct ur_buf inner_of(unsigned mask)
 {
@@ -44,7 +48,7 @@ static struct ur_buf inner_of(unsigned mask)
 	ur_buf_init(&inner, ROOM);
 	for (unsigned i = 0; i < KINDS; i++)
 		if (mask & 1u << i)
-			put_tlv(&inner, kinds[i].type, "\n\1\2\3abcd",
+			put_tlv(&inner, kinds[i].type, kinds[i].value,
 				kinds[i].size);
 	return inner;
 }
@@ -61,6 +65,8 @@ static void assert_equal(const struct uidrecv_record *a,
 	cr_assert_eq(a->source, b->source);
 	cr_assert_eq(a->token, b->token);
 	cr_assert_eq(a->has_token, b->has_token);
+	cr_assert_eq(a->ports.start, b->ports.start);
+	cr_assert_eq(a->ports.count, b->ports.count);
 	cr_assert_eq(a->user_size, b->user_size);
 	cr_assert_arr_eq(a->user, b->user, sizeof(a->user));
 }
@@ -87,6 +93,8 @@ static struct uidrecv_record record_of(uint16_t op, unsigned mask)
 		record.has_token = true;
 		record.token = UINT64_MAX;
 	}
+	if (mask & 1u << PORTS)
+		record.ports = (struct uidrecv_ports){65000, 536};
 	return record;
 }
 
@@ -95,10 +103,10 @@ static const struct {
 	uint16_t op;
 	unsigned needed, allowed;
 } ops[] = {
-    {UIDRECV_OP_MAP, 0x03, 0x3f},
-    {UIDRECV_OP_REFRESH, 0x01, 0x0b},
-    {UIDRECV_OP_LOGOUT, 0x01, 0x27},
-    {UIDRECV_OP_WITHDRAW, 0x01, 0x01},
+    {UIDRECV_OP_MAP, 0x03, 0x7f},
+    {UIDRECV_OP_REFRESH, 0x01, 0x4b},
+    {UIDRECV_OP_LOGOUT, 0x01, 0x67},
+    {UIDRECV_OP_WITHDRAW, 0x01, 0x41},
 };
 
 Test(record, round_trip_of_all_that_is_allowed)
@@ -211,6 +219,40 @@ Test(record, a_lifetime_of_0_is_not_allowed)
 	ur_buf_done(&inner);
 }
 
+Test(record, T02_ports_are_some_and_end_at_the_last)
+{
+	static const struct {
+		const char *value;
+		uint16_t code;
+	} ports[] = {
+	    {"\0\0\0\0\0\0", 13},	  {"\0\0\0\0\0\1", 0},
+	    {"\0\0\0\1\0\0", 0},	  {"\0\0\0\1\0\1", 13},
+	    {"\0\1\0\0\xff\xff", 0},	  {"\0\1\0\1\0\0", 13},
+	    {"\xff\xff\0\0\0\1", 0},	  {"\xff\xff\0\0\0\2", 13},
+	    {"\xff\xff\0\0\0\0", 13},	  {"\0\0\xff\xff\xff\xff", 13},
+	    {"\0\1\xff\xff\xff\xff", 13}, {"\x4e\x20\0\0\0\xc8", 0},
+	};
+	struct uidrecv_record record;
+	struct ur_buf inner;
+
+	for (size_t i = 0; i < COUNT(ports) * COUNT(ops); i++) {
+		const char *value = ports[i / COUNT(ops)].value;
+		unsigned op = ops[i % COUNT(ops)].op;
+		struct ur_reading reading;
+
+		inner = inner_of(ops[i % COUNT(ops)].needed);
+		put_tlv(&inner, 0x8015, value, 6);
+		cr_assert_eq(code_of(op, &inner, &record),
+			     ports[i / COUNT(ops)].code, "%zu", i);
+		ur_buf_done(&inner);
+		if (ports[i / COUNT(ops)].code)
+			continue;
+		ur_reading_init(&reading, value, 6);
+		cr_assert_eq(record.ports.start, ur_reading_u16(&reading));
+		cr_assert_eq(record.ports.count, ur_reading_u32(&reading));
+	}
+}
+
 static bool is_end(const struct span *spans, size_t count, size_t end)
 {
 	for (size_t i = 1; i < count; i++)
@@ -221,7 +263,7 @@ static bool is_end(const struct span *spans, size_t count, size_t end)
 
 Test(record, p02_p06_lies_and_truncation_inside)
 {
-	struct ur_buf inner = inner_of(0x3f);
+	struct ur_buf inner = inner_of(0x7f);
 	struct ur_buf cut = inner;
 	struct uidrecv_record record;
 	struct span spans[16];
@@ -266,9 +308,9 @@ Test(record, p01_no_length_but_the_right_ones)
 		for (size_t size = 0; size <= 20; size++) {
 			bool right = size == kinds[i].size;
 
-			inner = inner_of(0x3f & ~(1u << i));
-			put_tlv(&inner, kinds[i].type, "12345678901234567890",
-				size);
+			inner = inner_of(0x7f & ~(1u << i));
+			put_tlv(&inner, kinds[i].type,
+				"\0\1\0\0\0\1ABCDEFabcdefghi", size);
 			cr_assert_eq(code_of(UIDRECV_OP_MAP, &inner, &record),
 				     right ? 0 : 1, "%u %zu", i, size);
 			ur_buf_done(&inner);
@@ -282,7 +324,7 @@ Test(record, p07_no_tlv_twice)
 	struct ur_buf inner;
 
 	for (unsigned i = 0; i < KINDS; i++) {
-		inner = inner_of(0x3f);
+		inner = inner_of(0x7f);
 		put_tlv(&inner, kinds[i].type, "12345678", kinds[i].size);
 		cr_assert_eq(code_of(UIDRECV_OP_MAP, &inner, &record), 1);
 		ur_buf_done(&inner);
@@ -330,6 +372,18 @@ Test(record, a_broken_record_is_malformed_whatever_else_it_has)
 	ur_buf_u8(&inner, 0);
 	cr_assert_eq(code_of(UIDRECV_OP_MAP, &inner, &record),
 		     UIDRECV_REJECT_MALFORMED);
+	ur_buf_done(&inner);
+	inner = inner_of(1u << USER);
+	put_tlv(&inner, 0x8055, "", 0);
+	put_tlv(&inner, 0x8030, "12345", 5);
+	cr_assert_eq(code_of(UIDRECV_OP_MAP, &inner, &record),
+		     UIDRECV_REJECT_MALFORMED);
+	ur_buf_done(&inner);
+	inner = inner_of(1u << USER | 1u << ADDRESS);
+	put_tlv(&inner, 0x8015, "\0\0\0\0\0\0", 6);
+	put_tlv(&inner, 0x8055, "", 0);
+	cr_assert_eq(code_of(UIDRECV_OP_MAP, &inner, &record),
+		     UIDRECV_REJECT_UNSUPPORTED);
 	ur_buf_done(&inner);
 }
 

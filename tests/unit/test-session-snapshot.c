@@ -1,16 +1,30 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * SNAPSHOT BEGIN, SNAPSHOT END, REFRESH ALL and RESYNC in a session;
+ * SNAPSHOT BEGIN, SNAPSHOT END, REFRESH ALL, TS CONFIG and RESYNC in a session;
  * doc/protocol.md sections 3, 4, 7 and 9.
  */
 #include "sessions.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
-#define BOTH (UR_CAPABILITY_SNAPSHOT | UR_CAPABILITY_REFRESH_ALL)
+#define ALL                                                                    \
+	(UR_CAPABILITY_SNAPSHOT | UR_CAPABILITY_REFRESH_ALL |                  \
+	 UR_CAPABILITY_PORTS)
 
 /* All that has a serial. */
 static const uint8_t numbered[] = {UR_UPDATE, UR_SNAPSHOT_BEGIN,
-				   UR_SNAPSHOT_END, UR_REFRESH_ALL};
+				   UR_SNAPSHOT_END, UR_REFRESH_ALL,
+				   UR_TS_CONFIG};
+#define N COUNT(numbered)
+
+static const struct uidrecv_system multi_user = {
+    .address = {1, 2},
+    .aliases = {{3, 4}},
+    .ports = {20000, 20000},
+    .reserved = {{20000, 1}},
+    .block_size = 200,
+    .aliases_count = 1,
+    .reserved_count = 1,
+};
 
 static struct ur_buf make_numbered(uint8_t type, uint64_t serial)
 {
@@ -23,6 +37,8 @@ static struct ur_buf make_numbered(uint8_t type, uint64_t serial)
 		ur_snapshot_begin_encode(&buf, serial);
 	else if (type == UR_SNAPSHOT_END)
 		ur_snapshot_end_encode(&buf, serial, 1000 + serial);
+	else if (type == UR_TS_CONFIG)
+		ur_ts_config_encode(&buf, serial, &multi_user);
 	else
 		ur_refresh_all_encode(&buf, serial, SOURCE_BASE, 1000 + serial);
 	return buf;
@@ -52,7 +68,7 @@ static void begin(struct ur_session *sink, struct ur_session *source,
 
 static void begin_open(struct ur_session *sink, struct ur_session *source)
 {
-	begin(sink, source, BOTH, UR_CAPABILITY_SNAPSHOT);
+	begin(sink, source, ALL, UR_CAPABILITY_SNAPSHOT);
 	open_both(sink, source, SIZE_MAX, 0);
 }
 
@@ -112,9 +128,9 @@ Test(session_snapshot, one_sequence_of_serials_for_all_types)
 	static const uint64_t wrong[] = {0, 1, 2, 4, UINT64_MAX};
 	struct ur_session sink, source;
 
-	for (size_t i = 0; i < 64; i++) {
-		uint8_t a = numbered[i % 4], b = numbered[i / 4 % 4];
-		uint8_t c = numbered[i / 16];
+	for (size_t i = 0; i < N * N * N; i++) {
+		uint8_t a = numbered[i % N], b = numbered[i / N % N];
+		uint8_t c = numbered[i / N / N];
 
 		begin_open(&sink, &source);
 		pass(&source, &sink, a, 1);
@@ -138,12 +154,12 @@ Test(session_snapshot, one_window_for_all_types)
 {
 	struct ur_session sink, source;
 
-	for (size_t i = 0; i < 16; i++) {
+	for (size_t i = 0; i < N * N; i++) {
 		begin_open(&sink, &source);
 		for (uint64_t serial = 1; serial <= 4; serial++)
-			pass(&source, &sink, numbered[(i + serial) % 4],
+			pass(&source, &sink, numbered[(i + serial) % N],
 			     serial);
-		refuse(&source, &sink, numbered[i / 4], 5, UIDRECV_BYE_WINDOW);
+		refuse(&source, &sink, numbered[i / N], 5, UIDRECV_BYE_WINDOW);
 		stop(&sink, &source);
 	}
 }
@@ -206,17 +222,17 @@ Test(session_snapshot, any_type_is_replayed)
 	struct ur_session_options a = sink_options(), b = source_options();
 	struct ur_session sink, source;
 
-	a.capabilities = BOTH;
+	a.capabilities = ALL;
 	a.window = 100;
 	b.replay_first = 5;
 	b.replay_last = 20;
 	b.acked = 4;
-	for (size_t i = 0; i < 16; i++) {
+	for (size_t i = 0; i < N * N; i++) {
 		ur_session_init(&sink, &a, 0);
 		ur_session_init(&source, &b, 0);
 		open_both(&sink, &source, SIZE_MAX, 10);
 		for (uint64_t serial = 5; serial <= 12; serial++)
-			pass(&source, &sink, numbered[(i + i / 4 * serial) % 4],
+			pass(&source, &sink, numbered[(i + i / N * serial) % N],
 			     serial);
 		stop(&sink, &source);
 		/* The first may be any that it can send, but no other. */
@@ -224,9 +240,9 @@ Test(session_snapshot, any_type_is_replayed)
 		ur_session_init(&source, &b, 0);
 		open_both(&sink, &source, SIZE_MAX, 10);
 		if (i % 2)
-			pass(&source, &sink, numbered[i / 4], 11);
+			pass(&source, &sink, numbered[i / N], 11);
 		else
-			refuse(&source, &sink, numbered[i / 4], i % 4 ? 4 : 12,
+			refuse(&source, &sink, numbered[i / N], i % 4 ? 4 : 12,
 			       UIDRECV_BYE_BAD_SERIAL);
 		stop(&sink, &source);
 	}
@@ -238,8 +254,10 @@ static bool takes(enum ur_role role, uint64_t capabilities, uint8_t type)
 	if (type == UR_RESYNC)
 		return role == UR_SOURCE &&
 		       (capabilities & UR_CAPABILITY_SNAPSHOT);
-	if (role == UR_SOURCE || type == UR_TS_CONFIG)
+	if (role == UR_SOURCE)
 		return false;
+	if (type == UR_TS_CONFIG)
+		return capabilities & UR_CAPABILITY_PORTS;
 	return capabilities &
 	       (type == UR_REFRESH_ALL ? UR_CAPABILITY_REFRESH_ALL
 				       : UR_CAPABILITY_SNAPSHOT);
@@ -268,6 +286,7 @@ static const struct {
     {"\x80\x14\0\x8\0\0\0\0\0\0\0\1", 12},
     {"\x80\x10\0\x8\0\0\0\0\0\0\0\1\x80\x14\0\x8\0\0\0\0\0\0\0\1", 24},
     {"\x80\x12\0\2\0\1", 6},
+    {"\x80\x30\0\4\n\1\2\3\x80\x15\0\6\0\1\0\0\0\1\x80\x16\0\4\0\0\0\1", 26},
     {"", 0},
     {"garbage", 7},
 };
@@ -318,7 +337,8 @@ Test(session_snapshot, nothing_of_it_before_ready)
 	static const struct {
 		uint8_t type;
 		size_t body;
-	} good[] = {{UR_SNAPSHOT_BEGIN, 3},
+	} good[] = {{UR_SNAPSHOT_BEGIN, 4},
+		    {UR_TS_CONFIG, 3},
 		    {UR_SNAPSHOT_END, 0},
 		    {UR_REFRESH_ALL, 1},
 		    {UR_RESYNC, 2}};
@@ -379,7 +399,7 @@ Test(session_snapshot, resync_is_not_queued_for_others)
 	const uint8_t *bytes;
 
 	for (size_t i = 0; i < COUNT(others); i++) {
-		begin(&sink, &source, BOTH, others[i]);
+		begin(&sink, &source, ALL, others[i]);
 		open_both(&sink, &source, SIZE_MAX, 0);
 		ur_session_resync(&sink, UIDRECV_RESYNC_GAP, SECOND);
 		cr_assert_eq(ur_session_send(&sink, &bytes), 0);
@@ -413,7 +433,7 @@ Test(session_snapshot, resync_only_while_the_session_is_open)
 	const uint8_t *bytes;
 	size_t size;
 
-	begin(&sink, &source, BOTH, UR_CAPABILITY_SNAPSHOT);
+	begin(&sink, &source, ALL, UR_CAPABILITY_SNAPSHOT);
 	cr_assert_eq(turn(&sink, &source, SIZE_MAX, 0, &message), 0);
 	cr_assert_eq(turn(&source, &sink, SIZE_MAX, 0, &message), 1);
 	cr_assert_eq(sink.state, UR_SESSION_DECIDING);
@@ -427,17 +447,33 @@ Test(session_snapshot, resync_only_while_the_session_is_open)
 	stop(&sink, &source);
 }
 
+static void check_system(const struct ur_update *update)
+{
+	struct uidrecv_system system;
+
+	cr_assert_eq(update->records_count, 1);
+	ur_ts_config_decode(update->body, update->body_size, &system);
+	cr_assert_eq(system.address.lo, 2);
+	cr_assert_eq(system.aliases_count, 1);
+	cr_assert_eq(system.aliases[0].hi, 3);
+	cr_assert_eq(system.ports.count, 20000);
+	cr_assert_eq(system.block_size, 200);
+	cr_assert_eq(system.reserved_count, 1);
+	cr_assert_eq(system.reserved[0].start, 20000);
+}
+
 /* A whole session over pieces of any size gives the same messages. */
 static void talk(size_t step)
 {
-	static const uint8_t said[] = {
-	    UR_REFRESH_ALL,  UR_SNAPSHOT_BEGIN, UR_UPDATE,	  UR_UPDATE,
-	    UR_SNAPSHOT_END, UR_REFRESH_ALL,	UR_SNAPSHOT_BEGIN};
+	static const uint8_t said[] = {UR_TS_CONFIG,	  UR_REFRESH_ALL,
+				       UR_SNAPSHOT_BEGIN, UR_UPDATE,
+				       UR_UPDATE,	  UR_SNAPSHOT_END,
+				       UR_REFRESH_ALL,	  UR_SNAPSHOT_BEGIN};
 	struct ur_session sink, source;
 	struct ur_message message;
 	uint64_t serial = 0;
 
-	begin(&sink, &source, BOTH, UR_CAPABILITY_SNAPSHOT);
+	begin(&sink, &source, ALL, UR_CAPABILITY_SNAPSHOT);
 	open_both(&sink, &source, step, 0);
 	sink.window = 100;
 	for (size_t i = 0; i < COUNT(said); i++)
@@ -451,6 +487,8 @@ static void talk(size_t step)
 				     said[i] == UR_REFRESH_ALL
 				 ? 1000 + serial
 				 : 0);
+		if (said[i] == UR_TS_CONFIG)
+			check_system(&message.update);
 		ur_session_resync(&sink, (uint16_t)serial, 0);
 		ur_session_ack(&sink, serial, 0);
 	}

@@ -245,28 +245,6 @@ Test(store_disk, S06_a_full_disk_fails_rounds_until_there_is_room)
 	cr_expect_eq(umount(inner), 0);
 }
 
-/* Puts a full device in the place of LMDB's descriptor of the file. */
-static void break_descriptor(bool of_meta)
-{
-	int full = open("/dev/full", O_RDWR | O_CLOEXEC);
-	bool found = false;
-
-	cr_assert_geq(full, 0);
-	for (int fd = 3; fd < 256; fd++) {
-		char link[64], name[256] = "";
-		bool is_meta = fcntl(fd, F_GETFL) & O_DSYNC;
-
-		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-		if (readlink(link, name, sizeof(name) - 1) > 0 &&
-		    !strcmp(name, box.data) && is_meta == of_meta) {
-			cr_assert_eq(dup3(full, fd, O_CLOEXEC), fd);
-			found = true;
-		}
-	}
-	close(full);
-	cr_assert(found);
-}
-
 Test(store_disk, S09_a_failed_write_of_the_meta_page_is_survived)
 {
 	struct ur_agent_row row;
@@ -274,7 +252,7 @@ Test(store_disk, S09_a_failed_write_of_the_meta_page_is_survived)
 	for (uint32_t i = 0; i < 20; i++) {
 		row = *ur_store_get_agent_by_id(box.store, 1);
 		cr_assert_eq(box_fill(&box, i * 10, 5, NULL), 0);
-		break_descriptor(true);
+		box_break(&box, true);
 		cr_assert_lt(box_fill(&box, i * 10 + 5, 5, NULL), 0);
 		cr_assert_eq(ur_store_get_agent_by_id(box.store, 1)->claims,
 			     row.claims + 5);
@@ -290,7 +268,7 @@ Test(store_disk, S09_a_failed_write_of_the_meta_page_is_survived)
 Test(store_disk, S08_a_failed_write_of_pages_is_not_seen)
 {
 	cr_assert_eq(box_fill(&box, 0, 5, NULL), 0);
-	break_descriptor(false);
+	box_break(&box, false);
 	for (int i = 0; i < 3; i++)
 		cr_assert_lt(box_fill(&box, 5, 500, NULL), 0);
 	cr_assert_eq(box_count(&box, 2), 5);

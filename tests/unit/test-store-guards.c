@@ -97,8 +97,21 @@ static int each_nothing(void *user, const struct ur_change *answer)
 	return 0;
 }
 
+static bool keep_none(void *user, uint32_t agent,
+		      const struct uidrecv_system *system)
+{
+	(void)user;
+	(void)agent;
+	(void)system;
+	return false;
+}
+
 static int be_child(void)
 {
+	static const struct uidrecv_system system = {
+	    .address = {0, 0xffff0a000001},
+	    .ports = {20000, 1000},
+	    .block_size = 200};
 	struct ur_statement map = map_of(1);
 	const struct ur_agent_row *row;
 	struct ur_change change;
@@ -121,6 +134,10 @@ static int be_child(void)
 	wrong +=
 	    ur_store_put_agent(store, ur_store_get_agent_by_id(store, 1)) !=
 	    UIDRECV_E_FORKED;
+	wrong +=
+	    ur_store_put_system(store, 1, &system, START) != UIDRECV_E_FORKED;
+	wrong += ur_store_restrict_systems(store, START, START, keep_none,
+					   NULL) != UIDRECV_E_FORKED;
 	wrong += ur_store_next_change(store, &change) != UIDRECV_E_FORKED;
 	ur_store_abort(store);
 	ur_store_close(store);
@@ -352,15 +369,16 @@ Test(store_guards, another_file_is_refused)
 }
 
 /* Writes something into a store as LMDB sees it. */
-static void edit(const char *dbi_name, const char *key_text, size_t offset,
-		 const void *bytes, size_t size)
+static void edit_key(const char *dbi_name, const void *key_bytes,
+		     size_t key_size, size_t offset, const void *bytes,
+		     size_t size)
 {
 	char inner[96];
 	uint8_t name[256], copy[1024];
 	MDB_env *env;
 	MDB_txn *txn;
 	MDB_dbi dbi;
-	MDB_val key = {strlen(key_text), NULL}, value;
+	MDB_val key = {key_size, NULL}, value;
 
 	snprintf(inner, sizeof(inner), "%s/store", box.directory);
 	cr_assert_eq(mdb_env_create(&env), 0);
@@ -368,7 +386,7 @@ static void edit(const char *dbi_name, const char *key_text, size_t offset,
 	cr_assert_eq(mdb_env_open(env, inner, 0, 0600), 0);
 	cr_assert_eq(mdb_txn_begin(env, NULL, 0, &txn), 0);
 	cr_assert_eq(mdb_dbi_open(txn, dbi_name, MDB_CREATE, &dbi), 0);
-	memcpy(name, key_text, key.mv_size);
+	memcpy(name, key_bytes, key_size);
 	key.mv_data = name;
 	if (mdb_get(txn, dbi, &key, &value) != 0) {
 		value.mv_size = size;
@@ -384,6 +402,12 @@ static void edit(const char *dbi_name, const char *key_text, size_t offset,
 	mdb_env_close(env);
 }
 
+static void edit(const char *dbi_name, const char *key_text, size_t offset,
+		 const void *bytes, size_t size)
+{
+	edit_key(dbi_name, key_text, strlen(key_text), offset, bytes, size);
+}
+
 static void check_schema(const char *schema)
 {
 	uint64_t before;
@@ -393,19 +417,52 @@ static void check_schema(const char *schema)
 	before = checksum_of_file();
 	cr_assert_eq(box_open(&box), UIDRECV_E_STORE_SCHEMA);
 	cr_assert_eq(checksum_of_file(), before);
-	edit("meta", "store", 8, "\0\0\0\2", 4);
+	edit("meta", "store", 8, "\0\0\0\3", 4);
 	cr_assert_eq(box_open(&box), 0);
 }
 
 Test(store_guards, S33_a_newer_schema_is_refused)
 {
-	check_schema("\0\0\0\3");
+	check_schema("\0\0\0\4");
 }
 
 /* One whose rows know no snapshots is not called damaged. */
 Test(store_guards, S32_an_older_schema_is_refused)
 {
 	check_schema("\0\0\0\1");
+}
+
+/* Takes a table out of a store as LMDB sees it. */
+static void drop(const char *dbi_name)
+{
+	char inner[96];
+	MDB_env *env;
+	MDB_txn *txn;
+	MDB_dbi dbi;
+
+	snprintf(inner, sizeof(inner), "%s/store", box.directory);
+	cr_assert_eq(mdb_env_create(&env), 0);
+	mdb_env_set_maxdbs(env, 9);
+	cr_assert_eq(mdb_env_open(env, inner, 0, 0600), 0);
+	cr_assert_eq(mdb_txn_begin(env, NULL, 0, &txn), 0);
+	cr_assert_eq(mdb_dbi_open(txn, dbi_name, 0, &dbi), 0);
+	cr_assert_eq(mdb_drop(txn, dbi, 1), 0);
+	cr_assert_eq(mdb_txn_commit(txn), 0);
+	mdb_env_close(env);
+}
+
+/* Of schema 2 one table was not there; that is no damage. */
+Test(store_guards, S32_a_schema_without_systems_is_refused)
+{
+	uint64_t before;
+
+	box_close(&box);
+	drop("systems");
+	cr_assert_eq(box_open(&box), UIDRECV_E_STORE_DAMAGED);
+	edit("meta", "store", 8, "\0\0\0\2", 4);
+	before = checksum_of_file();
+	cr_assert_eq(box_open(&box), UIDRECV_E_STORE_SCHEMA);
+	cr_assert_eq(checksum_of_file(), before);
 }
 
 Test(store_guards, a_store_of_something_else_is_refused)
@@ -425,6 +482,52 @@ Test(store_guards, S15_a_damaged_record_is_found)
 	cr_assert_eq(box_open(&box), UIDRECV_E_STORE_DAMAGED);
 	edit("agents", "mid", 20, "\0", 1);
 	edit("meta", "store", 40, "x", 1);
+	cr_assert_eq(box_open(&box), UIDRECV_E_STORE_DAMAGED);
+}
+
+static void check_forged_system(uint32_t agent, const char *key,
+				size_t key_size, int expected)
+{
+	struct ur_system system = {agent,
+				   {.address = {0, 0xffff0a000000 + agent},
+				    .ports = {20000, 1000},
+				    .block_size = 200}};
+	uint8_t bytes[UR_SYSTEM_SIZE_MAX];
+	size_t size = ur_system_encode(&system, bytes);
+
+	box_done(&box);
+	box_start(&box);
+	box_close(&box);
+	edit_key("systems", key, key_size, 0, bytes, size);
+	cr_assert_eq(box_open(&box), expected);
+}
+
+Test(store_guards, S15_a_system_of_nobody_is_found)
+{
+	check_forged_system(5, "\0\0\0\5", 4, 0);
+	cr_assert_not_null(ur_store_get_system(box.store, 5));
+	check_forged_system(6, "\0\0\0\6", 4, UIDRECV_E_STORE_DAMAGED);
+	check_forged_system(0, "\0\0\0\0", 4, UIDRECV_E_STORE_DAMAGED);
+	check_forged_system(0, "\0\0\5", 3, UIDRECV_E_STORE_DAMAGED);
+	check_forged_system(5, "\0\0\0\5\0", 5, UIDRECV_E_STORE_DAMAGED);
+	check_forged_system(5, "\0\0\0\4", 4, UIDRECV_E_STORE_DAMAGED);
+}
+
+Test(store_guards, S15_T09_two_systems_of_one_address_are_found)
+{
+	struct ur_system system = {2,
+				   {.address = {0, 0xffff0a000001},
+				    .ports = {20000, 1000},
+				    .block_size = 200}};
+	uint8_t bytes[UR_SYSTEM_SIZE_MAX];
+	size_t size = ur_system_encode(&system, bytes);
+
+	cr_assert_eq(ur_store_begin(box.store), 0);
+	cr_assert_eq(ur_store_put_system(box.store, 1, &system.config, START),
+		     0);
+	cr_assert_eq(ur_store_commit(box.store, START, START), 0);
+	box_close(&box);
+	edit_key("systems", "\0\0\0\2", 4, 0, bytes, size);
 	cr_assert_eq(box_open(&box), UIDRECV_E_STORE_DAMAGED);
 }
 

@@ -3,24 +3,51 @@
  * The store against an oracle that keeps every statement and thinks it all
  * through again for each question, by the words of doc/protocol.md section 8.
  */
-#include "stores.h"
+#include "systems.h"
 
 #define AGENTS 4
 #define ADDRESSES 6
+/* Blocks that an agent's system has here; each is a place, as addresses are. */
+#define BLOCKS 2
+#define PLACES (ADDRESSES + AGENTS * BLOCKS)
 #define SAID_MAX 4000
-#define QUOTA 4
+#define QUOTA 5
 /* Delays stay below the horizon of the markers. */
 #define DELAY 1500
 
 struct said {
 	struct ur_statement statement;
+	size_t index;
 	uint32_t agent, epoch;
 	uint64_t now_us;
+	uint64_t ended_by; /* the round that ended its block; 0: none */
+};
+
+/* What an agent's system is, and how many blocks changed hands. */
+struct host {
+	bool exists;
+	bool has[ADDRESSES];
+	int cut;
+	uint64_t taken;
 };
 
 struct oracle {
 	struct said said[SAID_MAX];
 	size_t count;
+	struct host hosts[AGENTS + 1];
+	uint64_t round;
+};
+
+/* The first block is everywhere the same key; the last cut has no other one. */
+#define CUTS 3
+static const struct {
+	uint32_t block_size;
+	uint16_t starts[BLOCKS];
+	bool is_reserved;
+} cuts[CUTS] = {
+    {200, {20000, 20200}, false},
+    {400, {20000, 20400}, false},
+    {200, {20000, 20200}, true},
 };
 
 /* What one agent says of one address in the end, and its markers. */
@@ -40,7 +67,9 @@ static const char *const users[] = {"ada", "bob", "eve"};
 static struct {
 	char user[8];
 	uint64_t deadline_us;
-} shown[ADDRESSES];
+	uint32_t system; /* its agent; 0: none */
+	uint32_t block_size;
+} shown[PLACES];
 
 static struct uidrecv_address address_of(size_t index)
 {
@@ -55,6 +84,9 @@ static struct uidrecv_address address_of(size_t index)
 
 static size_t index_of(struct uidrecv_address address)
 {
+	if (ur_block_is_key(address))
+		return ADDRESSES + (ur_block_agent(address) - 1) * BLOCKS +
+		       (ur_block_start(address) != 20000);
 	return uidrecv_address_is_ipv4(address) ? address.lo & 0xff
 						: address.lo;
 }
@@ -153,22 +185,26 @@ static struct stance stance_of(uint32_t agent, size_t index, int *ret_last)
 	for (size_t i = 0; i < oracle.count; i++) {
 		const struct said *said = &oracle.said[i];
 
-		if (said->agent == agent &&
-		    index_of(said->statement.address) == index)
+		if (said->agent == agent && said->index == index &&
+		    !said->ended_by)
 			*ret_last = judge(&stance, said);
 	}
 	return stance;
 }
 
-static uint64_t living_of(uint32_t agent, uint64_t now_us)
+static uint64_t living_of(uint32_t agent, uint32_t epoch, uint64_t now_us,
+			  uint64_t *ret_stated)
 {
 	uint64_t count = 0;
 	int last;
 
-	for (size_t index = 0; index < ADDRESSES; index++) {
+	*ret_stated = 0;
+	for (size_t index = 0; index < PLACES; index++) {
 		struct stance stance = stance_of(agent, index, &last);
+		bool lives = stance.has_claim && now_us < stance.deadline_us;
 
-		count += stance.has_claim && now_us < stance.deadline_us;
+		count += lives;
+		*ret_stated += lives && stance.epoch == epoch;
 	}
 	return count;
 }
@@ -180,7 +216,7 @@ static bool is_suppressed(const struct stance *claim, uint32_t agent,
 		const struct said *said = &oracle.said[i];
 
 		if (said->statement.op == UIDRECV_OP_LOGOUT &&
-		    index_of(said->statement.address) == index &&
+		    said->index == index && !said->ended_by &&
 		    ranks_by_id[said->agent].priority >=
 			ranks_by_id[agent].priority &&
 		    logout_ends(&said->statement, claim))
@@ -216,37 +252,78 @@ static uint64_t answer_of(size_t index, uint64_t now_us, const char **ret_user)
 	return best.deadline_us;
 }
 
-static void take_changes(void)
+/* Whose system has the address; 0: none. */
+static uint32_t system_of(size_t index)
 {
-	struct ur_change change;
+	for (uint32_t agent = 1; index < ADDRESSES && agent <= AGENTS; agent++)
+		if (oracle.hosts[agent].has[index])
+			return agent;
+	return 0;
+}
 
-	while (ur_store_next_change(box.store, &change) > 0) {
-		size_t index = index_of(change.address);
+/* Who reads of another cut must not find a block of the former. */
+static void check_order(uint32_t agent, uint32_t block_size)
+{
+	size_t first = ADDRESSES + (agent - 1) * BLOCKS;
+	bool is_other = false;
 
-		memcpy(shown[index].user, change.user, change.user_size);
-		shown[index].user[change.user_size] = '\0';
-		shown[index].deadline_us =
-		    change.user_size ? change.deadline_us : 0;
-	}
+	for (size_t index = 0; index < ADDRESSES; index++)
+		is_other |= shown[index].system == agent &&
+			    shown[index].block_size != block_size;
+	for (size_t index = first; is_other && index < first + BLOCKS; index++)
+		cr_assert_eq(shown[index].deadline_us, 0);
 }
 
 static int show(void *user, const struct ur_change *change)
 {
 	size_t index = index_of(change->address);
+	bool *told = user; /* of a scan, which tells of each once */
 
-	(void)user;
-	memcpy(shown[index].user, change->user, change->user_size);
-	shown[index].user[change->user_size] = '\0';
-	shown[index].deadline_us = change->deadline_us;
+	if (told)
+		cr_assert_not(told[index]);
+	if (told)
+		told[index] = true;
+	memset(&shown[index], 0, sizeof(shown[index]));
+	if (change->user_size > 0)
+		memcpy(shown[index].user, change->user, change->user_size);
+	shown[index].deadline_us = change->user_size ? change->deadline_us : 0;
+	if (change->block_size) {
+		cr_assert_eq(change->user_size, 0);
+		cr_assert_eq(change->ports.start, 20000);
+		cr_assert_eq(change->ports.count, 1000);
+		shown[index].system = change->agent;
+		shown[index].block_size = change->block_size;
+	}
 	return 0;
+}
+
+static void take_changes(void)
+{
+	struct ur_change change;
+
+	while (ur_store_next_change(box.store, &change) > 0) {
+		if (change.block_size)
+			check_order(change.agent, change.block_size);
+		show(NULL, &change);
+	}
 }
 
 static void check_shown(uint64_t now_us, uint64_t run)
 {
-	for (size_t index = 0; index < ADDRESSES; index++) {
+	for (size_t index = 0; index < PLACES; index++) {
+		uint32_t system = system_of(index);
 		const char *user;
-		uint64_t deadline_us = answer_of(index, now_us, &user);
+		uint64_t deadline_us;
 
+		cr_assert_eq(shown[index].system, system, "seed %ju",
+			     (uintmax_t)run);
+		if (system) {
+			cr_assert_eq(shown[index].block_size,
+				     cuts[oracle.hosts[system].cut].block_size,
+				     "seed %ju", (uintmax_t)run);
+			continue;
+		}
+		deadline_us = answer_of(index, now_us, &user);
 		if (deadline_us == 0) {
 			cr_assert(shown[index].deadline_us <= now_us,
 				  "seed %ju: %s instead of nobody",
@@ -254,13 +331,120 @@ static void check_shown(uint64_t now_us, uint64_t run)
 			continue;
 		}
 		cr_assert_eq(shown[index].deadline_us, deadline_us,
-			     "seed %ju: address %zu ends at %ju, not %ju",
+			     "seed %ju: place %zu ends at %ju, not %ju",
 			     (uintmax_t)run, index,
 			     (uintmax_t)shown[index].deadline_us,
 			     (uintmax_t)deadline_us);
 		cr_assert_str_eq(shown[index].user, user, "seed %ju",
 				 (uintmax_t)run);
 	}
+}
+
+/* Are the counts those of what lives, when nothing is left to collect? */
+static void check_counts(const uint32_t *epochs, uint64_t now_us, uint64_t run)
+{
+	for (int i = 0; i < 2; i++)
+		cr_assert_geq(ur_store_collect(box.store, 1000, now_us, now_us),
+			      0);
+	for (uint32_t agent = 1; agent <= AGENTS; agent++) {
+		const struct ur_agent_row *row = box_row(&box, agent);
+		uint64_t stated;
+		uint64_t living =
+		    living_of(agent, epochs[agent], now_us, &stated);
+
+		cr_assert_eq(row->claims, living, "seed %ju", (uintmax_t)run);
+		cr_assert_eq(row->epochs.stated, stated, "seed %ju",
+			     (uintmax_t)run);
+		cr_assert_eq(row->blocks_taken, oracle.hosts[agent].taken,
+			     "seed %ju", (uintmax_t)run);
+	}
+}
+
+static void end_blocks_of(uint32_t agent)
+{
+	for (size_t i = 0; i < oracle.count; i++)
+		if (oracle.said[i].agent == agent &&
+		    oracle.said[i].index >= ADDRESSES &&
+		    !oracle.said[i].ended_by)
+			oracle.said[i].ended_by = oracle.round;
+}
+
+/* Any addresses, and most times the cut that the agent has. */
+static struct host draw_host(uint64_t *seed, uint32_t agent)
+{
+	struct host host = oracle.hosts[agent];
+
+	memset(host.has, 0, sizeof(host.has));
+	for (uint64_t i = draw(seed, 3) + 1; i > 0; i--)
+		host.has[draw(seed, ADDRESSES)] = true;
+	if (!host.exists || draw(seed, 3) == 0)
+		host.cut = (int)draw(seed, CUTS);
+	host.exists = true;
+	return host;
+}
+
+static struct uidrecv_system system_of_host(const struct host *host,
+					    uint64_t *seed)
+{
+	struct uidrecv_system system = {.ports = {20000, 1000}};
+	size_t first = draw(seed, ADDRESSES);
+
+	system.block_size = cuts[host->cut].block_size;
+	system.reserved[0] = (struct uidrecv_ports){20399, 1};
+	system.reserved_count = cuts[host->cut].is_reserved;
+	/* The first is anyone of them, and an alias may be it again. */
+	while (!host->has[first])
+		first = (first + 1) % ADDRESSES;
+	system.address = address_of(first);
+	for (size_t index = 0; index < ADDRESSES; index++)
+		if (host->has[index])
+			system.aliases[system.aliases_count++] =
+			    address_of(index);
+	return system;
+}
+
+static void put_host(uint64_t *seed, uint64_t now_us)
+{
+	uint32_t agent = 1 + (uint32_t)draw(seed, AGENTS);
+	struct host host = draw_host(seed, agent);
+	struct uidrecv_system system = system_of_host(&host, seed);
+	int expected = 0;
+
+	for (size_t index = 0; index < ADDRESSES; index++)
+		if (host.has[index] && system_of(index) &&
+		    system_of(index) != agent)
+			expected = UIDRECV_REJECT_ADDRESS_TAKEN;
+	if (draw(seed, 10) == 0) {
+		system.block_size = 1001;
+		expected = UIDRECV_REJECT_PORTS_INVALID;
+	}
+	cr_assert_eq(ur_store_put_system(box.store, agent, &system, now_us),
+		     expected);
+	if (expected)
+		return;
+	if (oracle.hosts[agent].exists && oracle.hosts[agent].cut != host.cut)
+		end_blocks_of(agent);
+	oracle.hosts[agent] = host;
+}
+
+/* Makes a statement one about a block; false if there is none such. */
+static bool move_to_block(struct ur_statement *it, uint32_t agent, size_t index,
+			  size_t block, int cut)
+{
+	const struct host *host = &oracle.hosts[agent];
+	struct uidrecv_ports ports = {cuts[cut].starts[block],
+				      cuts[cut].block_size};
+	int expected = 0;
+
+	if (!host->exists || !host->has[index])
+		expected = UIDRECV_REJECT_NOT_MULTI_USER;
+	else if (cuts[host->cut].block_size != ports.count ||
+		 (block == 1 && cuts[host->cut].is_reserved))
+		expected = UIDRECV_REJECT_PORTS_INVALID;
+	cr_assert_eq(ur_store_find_block(box.store, agent, address_of(index),
+					 ports, &it->address),
+		     expected);
+	return expected == 0;
 }
 
 static struct ur_statement draw_said(uint64_t *seed, uint64_t now_us,
@@ -300,7 +484,8 @@ static void say_one(uint64_t *seed, uint64_t now_us, uint64_t *offsets_us,
 	uint32_t agent = 1 + (uint32_t)draw(seed, AGENTS);
 	struct said said = {.agent = agent, .now_us = now_us};
 	int expected = 0, last;
-	struct stance before;
+	struct stance before, former;
+	uint64_t stated;
 
 	said.epoch = epochs[agent];
 	said.statement = draw_said(seed, now_us, &offsets_us[agent]);
@@ -313,33 +498,65 @@ static void say_one(uint64_t *seed, uint64_t now_us, uint64_t *offsets_us,
 		said.statement.event_us =
 		    said.statement.event_raw_us + START + offsets_us[agent];
 	}
-	before = stance_of(agent, index_of(said.statement.address), &last);
+	if (draw(seed, 5) < 2) {
+		if (!move_to_block(&said.statement, agent,
+				   draw(seed, ADDRESSES), draw(seed, BLOCKS),
+				   draw(seed, 4) ? oracle.hosts[agent].cut
+						 : (int)draw(seed, CUTS)))
+			return;
+	} else if (ur_block_is_key(said.statement.address)) {
+		return;
+	}
+	said.index = index_of(said.statement.address);
+	before = former = stance_of(agent, said.index, &last);
 	if (said.statement.op == UIDRECV_OP_MAP &&
 	    !(before.has_claim && now_us < before.deadline_us) &&
 	    ur_deadline_us(said.statement.as_of_us, said.statement.lifetime_s) >
 		now_us &&
-	    living_of(agent, now_us) >= QUOTA)
+	    living_of(agent, said.epoch, now_us, &stated) >= QUOTA)
 		expected = UIDRECV_REJECT_QUOTA;
 	else
 		expected = judge(&before, &said);
 	cr_assert_eq(
 	    ur_store_apply(box.store, agent, QUOTA, &said.statement, now_us),
 	    expected);
-	if (expected == 0)
-		oracle.said[oracle.count++] = said;
+	if (expected != 0)
+		return;
+	oracle.said[oracle.count++] = said;
+	oracle.hosts[agent].taken +=
+	    said.index >= ADDRESSES && former.has_claim &&
+	    now_us < former.deadline_us && before.has_claim &&
+	    now_us < before.deadline_us &&
+	    strcmp(former.user, before.user) != 0;
+}
+
+/* What the round did is taken back. */
+static void undo(size_t count, const struct host *hosts)
+{
+	oracle.count = count;
+	memcpy(oracle.hosts, hosts, sizeof(oracle.hosts));
+	for (size_t i = 0; i < count; i++)
+		if (oracle.said[i].ended_by == oracle.round)
+			oracle.said[i].ended_by = 0;
 }
 
 static void round_of(uint64_t *seed, uint64_t now_us, uint64_t *offsets_us,
 		     uint32_t *epochs)
 {
+	struct host hosts[AGENTS + 1];
 	size_t count = oracle.count;
 
+	oracle.round++;
+	memcpy(hosts, oracle.hosts, sizeof(hosts));
 	cr_assert_eq(ur_store_begin(box.store), 0);
 	for (uint64_t i = draw(seed, 6); i > 0 && oracle.count < SAID_MAX; i--)
-		say_one(seed, now_us, offsets_us, epochs);
+		if (draw(seed, 6))
+			say_one(seed, now_us, offsets_us, epochs);
+		else
+			put_host(seed, now_us);
 	if (draw(seed, 8) == 0) {
 		ur_store_abort(box.store);
-		oracle.count = count;
+		undo(count, hosts);
 		return;
 	}
 	cr_assert_eq(ur_store_commit(box.store, now_us, now_us), 0);
@@ -349,6 +566,7 @@ static void round_of(uint64_t *seed, uint64_t now_us, uint64_t *offsets_us,
 static void reopen(uint64_t *seed, uint64_t *now_us)
 {
 	uint64_t base = ur_store_get_base_us(box.store);
+	bool told[PLACES] = {false};
 
 	/* A boot goes on from what was written last. */
 	*now_us += 10 * SECOND;
@@ -364,8 +582,38 @@ static void reopen(uint64_t *seed, uint64_t *now_us)
 	cr_assert_eq(box_open(&box), 0);
 	/* How time goes on over a boot is tested elsewhere. */
 	*now_us = box.options.boot_us + ur_store_get_base_us(box.store);
+	for (uint32_t agent = 1; agent <= AGENTS; agent++)
+		oracle.hosts[agent].taken = 0;
 	memset(shown, 0, sizeof(shown));
-	cr_assert_eq(ur_store_scan(box.store, *now_us, show, NULL), 0);
+	cr_assert_eq(ur_store_scan(box.store, *now_us, show, told), 0);
+}
+
+static bool keep_host(void *user, uint32_t agent,
+		      const struct uidrecv_system *system)
+{
+	cr_assert(oracle.hosts[agent].has[index_of(system->address)]);
+	return !(*(uint64_t *)user >> agent & 1);
+}
+
+static void restrict_hosts(uint64_t *seed, uint64_t now_us)
+{
+	uint64_t refused = draw(seed, 1u << (AGENTS + 1));
+
+	oracle.round++;
+	cr_assert_eq(ur_store_restrict_systems(box.store, now_us, now_us,
+					       keep_host, &refused),
+		     0);
+	for (uint32_t agent = 1; agent <= AGENTS; agent++) {
+		struct host *host = &oracle.hosts[agent];
+
+		if (!host->exists || !(refused >> agent & 1))
+			continue;
+		cr_assert_eq(box_row(&box, agent)->epochs.wanted,
+			     UIDRECV_RESYNC_GAP);
+		end_blocks_of(agent);
+		host->exists = false;
+		memset(host->has, 0, sizeof(host->has));
+	}
 }
 
 static void next_epoch(uint64_t *seed, uint32_t *epochs, uint64_t now_us)
@@ -385,6 +633,7 @@ static void run_model(uint64_t run, int steps)
 	uint32_t epochs[AGENTS + 1] = {0};
 
 	oracle.count = 0;
+	memset(oracle.hosts, 0, sizeof(oracle.hosts));
 	memset(shown, 0, sizeof(shown));
 	for (int i = 0; i < steps && oracle.count < SAID_MAX; i++) {
 		uint64_t what = draw(&seed, 40);
@@ -403,6 +652,10 @@ static void run_model(uint64_t run, int steps)
 						       draw(&seed, 8), now_us,
 						       now_us),
 				      0);
+		else if (what == 5)
+			restrict_hosts(&seed, now_us);
+		else if (what == 6)
+			check_counts(epochs, now_us, run);
 		else
 			round_of(&seed, now_us, offsets_us, epochs);
 		cr_assert_eq(ur_store_settle(box.store, 1000, now_us), 0);

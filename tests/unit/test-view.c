@@ -24,11 +24,11 @@ struct lookup {
 static bool look_up(void *what)
 {
 	struct lookup *lookup = what;
-	struct uidrecv_address address = uidrecv_address_from_ipv4(1);
+	struct uidrecv_query query = {.address = uidrecv_address_from_ipv4(1)};
 
-	lookup->r = ur_view_find(&lookup->view, address,
-				 ur_view_home(&lookup->view, address), NOW_US,
-				 &lookup->mapping);
+	lookup->r = ur_view_find(&lookup->view, &query,
+				 ur_view_home(&lookup->view, query.address),
+				 NOW_US, &lookup->mapping);
 	return true;
 }
 
