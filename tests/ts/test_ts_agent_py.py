@@ -317,7 +317,7 @@ class FirewallsTest(AgentTest):
     def test_who_refuses_the_system_is_left_out(self):
         agent = self.start('--lifetime', '3')
         one, two = self.dial(), self.dial(NAMES[1])
-        self.lines('^fw1.example up', '^fw2.example up')
+        self.lines('^fw1.example acked 3$', '^fw2.example acked 3$')
         with two.changed:
             two.sink.refuse = lambda part: (
                 14 if isinstance(part, wire.System) else 15)
