@@ -60,7 +60,8 @@ void ts_rules_close(struct ts_rules *rules)
 /* Is a message about our table? Its name is the first attribute of all. */
 static bool is_ours(const struct nlmsghdr *header)
 {
-	const struct nfgenmsg *generic = NLMSG_DATA(header);
+	const struct nfgenmsg *generic =
+	    (const void *)((const char *)header + NLMSG_HDRLEN);
 	const struct nlattr *attribute = (const void *)(generic + 1);
 	size_t head = NLMSG_LENGTH(sizeof(*generic) + NLA_HDRLEN);
 

@@ -171,7 +171,7 @@ Test(ts_blocks, who_leaves_before_he_had_it_never_gets_it)
 	cr_assert_eq(share.users_count, 0);
 }
 
-Test(ts_blocks, a_block_rests_before_another_gets_it)
+Test(ts_blocks, T05_a_block_rests_before_another_gets_it)
 {
 	begin(1);
 	come(1);
@@ -369,7 +369,7 @@ Test(ts_blocks, all_is_taken_back_at_the_end)
  * another's within the rest, that still has flows, or that a firewall
  * remembers; and nobody has more than he may.
  */
-Test(ts_blocks, random_lives_never_share_a_block)
+Test(ts_blocks, T01_random_lives_never_share_a_block)
 {
 	uint64_t left_us[12] = {0};
 	uid_t owner[12] = {0};

@@ -40,6 +40,7 @@ PORT = 7000                       # of the servers, TCP and UDP
 AGENT_PORT = 5009
 AGENT, FIREWALL = 'ts.example', 'fw.example'
 FIRST_UID = 61001
+FIRST_PORT, LAST_PORT, SIZE = 20000, 39999, 200
 NAMES = ('alice', 'bob', 'carol', 'dave', 'erin')
 PATIENCE_S = harness.PATIENCE_S
 CLONE_NEWNET = 0x40000000
@@ -576,6 +577,52 @@ class Host:
     def start_user(self, name):
         return self.stage.keep(User(self.world,
                                     FIRST_UID + NAMES.index(name)))
+
+
+def is_in(port, starts):
+    """Is it in one of the blocks?"""
+    return any(start <= port < start + SIZE for start in starts)
+
+
+class AgentTest(unittest.TestCase):
+    """One agent, one firewall, and users."""
+    def setUp(self):
+        self.host = Host(self)
+        self.world, self.last = self.host.world, LAST_PORT
+
+    def begin(self, *names, more=(), firewalls=(FIREWALL,), **options):
+        """Starts the agent, a firewall and users; waits for their blocks."""
+        for word in more:
+            if word.startswith(f'{FIRST_PORT}-'):
+                self.last = int(word.split('-')[1])
+        self.agent = self.host.start_agent(*more, firewalls=firewalls)
+        self.firewall = self.host.start_firewall(**options)
+        users = [self.host.start_user(name) for name in names]
+        for name in names:
+            self.wait_used(name)
+        return users
+
+    def blocks(self, name, state='used'):
+        """The first ports of a user's blocks."""
+        uid = str(FIRST_UID + NAMES.index(name))
+        return [int(block[''].split('-')[0])
+                for block in self.agent.state().get('block', ())
+                if block['state'] == state and block['uid'] == uid]
+
+    def count(self, key):
+        return int(self.agent.state()['agent'][0][key])
+
+    def wait_used(self, name, count=1):
+        return eventually(
+            lambda: len(self.blocks(name)) >= count and self.blocks(name),
+            f'{count} blocks of {name}')
+
+    def assert_outside(self, port):
+        self.assertIsNotNone(port)
+        self.assertFalse(FIRST_PORT <= port <= self.last, port)
+
+    def table_is_there(self):
+        return 'table inet uidtsagent' in self.world.rules()
 
 
 if __name__ == '__main__' and sys.argv[1:2] == ['user']:
