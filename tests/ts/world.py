@@ -347,6 +347,9 @@ def be_user(uid):
         if question['op'] == 'open':
             made, answer['seen'] = open_flow(question)
             flows.append(made)
+        elif question['op'] == 'say':
+            for made in flows:
+                made.send(b'.')
         elif question['op'] == 'flood':
             flood(question)
         elif question['op'] == 'close':
