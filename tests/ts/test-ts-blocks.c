@@ -18,7 +18,7 @@ static struct terminal terminal, other;
 
 static void setup(void)
 {
-	live_init(&live, NAME, "ts2.example", NULL);
+	live_init(&live, NAME, "ts2.example", "a.example", "b.example", NULL);
 	terminal_open(&terminal, &live, NAME);
 	terminal_open(&other, &live, "ts2.example");
 }
@@ -47,6 +47,8 @@ static void allow(bool both)
 static void start(void)
 {
 	allow(true);
+	strcat(live.rights, "a.example 10.0.0.0/8 priority=9\n"
+			    "b.example 10.0.0.0/8\n");
 	live_start(&live);
 }
 
@@ -260,6 +262,48 @@ Test(ts_blocks, T06_agent_is_gone_and_blocks_live_to_their_end)
 	cr_expect_eq(ask_later(NO_PORT, acked_us + (SECOND << 30)).answer,
 		     UIDRECV_ANSWER_NO_PORT);
 	cr_expect_eq(ask_later(NO_PORT, acked_us).expires_in_ms, UINT64_MAX);
+}
+
+static void say_whole(struct live_agent *agent, const char *user,
+		      uint32_t lifetime_s)
+{
+	struct uidrecv_record record =
+	    live_record(UIDRECV_OP_MAP, "10.0.0.1", user);
+	uint64_t ticket;
+
+	record.lifetime_s = lifetime_s;
+	cr_assert_eq(uidrecv_agent_queue(agent->agent, &record, &ticket), 0);
+	live_await(&live, agent->acked >= ticket);
+}
+
+/* Who would take over, and who is collected, changes nothing. */
+Test(ts_blocks, T07_claims_that_run_out_beneath_a_system)
+{
+	struct live_agent *first, *second;
+
+	start();
+	first = live_agent(&live, "a.example", NULL);
+	second = live_agent(&live, "b.example", NULL);
+	say_whole(first, "ann", 2);
+	say_whole(second, "ben", 3);
+	terminal_set_system(&terminal);
+	terminal_map(&terminal, "alice", 20000);
+	terminal_await(&terminal);
+	while (live_stats(&live).claims > 1) {
+		cr_assert(is_there("no port", NO_PORT));
+		cr_assert(is_there("alice", 20000));
+		live_turn(&live);
+	}
+	say_whole(first, "ann", 1);
+	say_whole(second, "ben", 600);
+	live_turns(&live, 2500);
+	cr_expect(is_there("no port", NO_PORT));
+	cr_expect(is_there("alice", 20000));
+	/* The one that still lives answers behind it. */
+	allow(false);
+	strcat(live.rights, "b.example 10.0.0.0/8\n");
+	cr_assert_eq(live_set_agents(&live, live.rights), 0);
+	cr_expect(is_there("ben", NO_PORT));
 }
 
 static void say_snapshot(uint32_t blocks)
