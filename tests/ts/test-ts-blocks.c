@@ -1,54 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A receiver that dials an agent, and what lookups say of the agent's blocks:
- * at their edges, at each address, when they are renewed, dropped, given again,
- * and when the agent is gone.
+ * at their edges, at each address, and when they are given again.
  */
-#include <string.h>
-
-#include "clock.h"
-#include "dials.h"
-#include "terminal.h"
-
-#define NAME "ts.example"
-#define SECOND UINT64_C(1000000)
-
-static struct live live;
-static struct terminal terminal, other;
-
-static void setup(void)
-{
-	live_init(&live, NAME, "ts2.example", NULL);
-	terminal_open(&terminal, &live, NAME);
-	terminal_open(&other, &live, "ts2.example");
-}
-
-static void done(void)
-{
-	if (terminal.agent)
-		terminal_close(&terminal);
-	terminal_close(&other);
-	live_done(&live);
-}
+#include "stage.h"
 
 TestSuite(ts_blocks, .init = setup, .fini = done);
-
-static void allow(bool both)
-{
-	*live.rights = '\0';
-	if (both)
-		terminal_allow(&terminal, NAME, "allow=multi-user,drops",
-			       live.rights, sizeof(live.rights));
-	terminal_allow(&other, "ts2.example", "allow=multi-user",
-		       live.rights + strlen(live.rights),
-		       sizeof(live.rights) - strlen(live.rights));
-}
-
-static void start(void)
-{
-	allow(true);
-	live_start(&live);
-}
 
 /* --- where a block begins and ends --- */
 
@@ -192,128 +149,21 @@ Test(ts_blocks, T09_two_agents_want_one_address)
 	expect_asked(&live, "10.0.0.1", NO_PORT, "");
 }
 
-/* --- for how long --- */
-
-static uint64_t map_for(const char *user, uint32_t start_port,
-			uint32_t lifetime_s)
+/* Who connects may speak for a system like who is dialled. */
+Test(ts_blocks, T09_agent_that_connects)
 {
-	struct uidrecv_record record =
-	    terminal_record(&terminal, UIDRECV_OP_MAP, user, start_port);
-
-	record.lifetime_s = lifetime_s;
-	return terminal_queue(&terminal, &record);
-}
-
-/* What is answered at a time that is still to come. */
-static struct uidrecv_mapping ask_later(int port, uint64_t now_us)
-{
-	struct uidrecv_query query = {.address =
-					  uidrecv_address_from_ipv4(0x0a000001),
-				      .has_port = port >= 0,
-				      .port = (uint16_t)port};
-	struct uidrecv_mapping mapping;
-
-	cr_assert_eq(
-	    uidrecv_reader_lookup(live.reader, &query, now_us, &mapping), 1);
-	return mapping;
-}
-
-static bool is_there(const char *user, int port)
-{
-	return !strcmp(terminal_asked(&live, "10.0.0.1", port, NULL), user);
-}
-
-Test(ts_blocks, T06_agent_is_gone_and_blocks_live_to_their_end)
-{
-	uint64_t said_us, acked_us, known_us = 0, unknown_us;
-
-	start();
-	terminal_set_system(&terminal);
-	terminal_await(&terminal);
-	said_us = ur_clock_boot_us();
-	map_for("alice", 20000, 600);
-	map_for("bob", 20500, 1);
-	terminal_await(&terminal);
-	acked_us = ur_clock_boot_us();
 	terminal_close(&terminal);
-	terminal.agent = NULL;
-	for (;;) {
-		uint64_t now_us = ur_clock_boot_us();
-
-		if (!is_there("bob", 20500))
-			break;
-		known_us = now_us;
-		live_turn(&live);
-	}
-	unknown_us = ur_clock_boot_us();
-	cr_expect_leq(known_us, acked_us + SECOND);
-	cr_expect_geq(unknown_us, said_us + SECOND - 1000);
-	cr_expect_not(dial_stats(&live, NAME).is_connected);
-	/* Others live on, and the address is still multi-user: for ever. */
-	live_await(&live, live_stats(&live).claims == 1);
-	expect_asked(&live, "10.0.0.1", 20500, "unknown port");
-	expect_asked(&live, "10.0.0.2", 20499, "alice");
-	cr_expect_eq(ask_later(20000, said_us + 599 * SECOND).answer,
-		     UIDRECV_ANSWER_USER);
-	cr_expect_eq(ask_later(20000, acked_us + 600 * SECOND).answer,
-		     UIDRECV_ANSWER_UNKNOWN_PORT);
-	cr_expect_eq(ask_later(NO_PORT, acked_us + (SECOND << 30)).answer,
-		     UIDRECV_ANSWER_NO_PORT);
-	cr_expect_eq(ask_later(NO_PORT, acked_us).expires_in_ms, UINT64_MAX);
-}
-
-static void say_snapshot(uint32_t blocks)
-{
-	struct uidrecv_agent *agent = terminal.agent->agent;
-
-	cr_assert_eq(uidrecv_agent_snapshot_begin(agent, false), 0);
-	for (uint32_t i = 0; i < blocks; i++)
-		map_for("alice", 20000 + 500 * i, 600);
-	cr_assert_eq(uidrecv_agent_snapshot_end(agent), 0);
-	terminal_await(&terminal);
-}
-
-static void refresh_all(uint64_t count)
-{
-	cr_assert_eq(uidrecv_agent_refresh_all(terminal.agent->agent, count),
-		     0);
-	terminal_await(&terminal);
-}
-
-Test(ts_blocks, T06_renewed_by_refresh_all_and_dropped_by_a_snapshot)
-{
-	struct uidrecv_mapping mapping, former;
-	uint64_t now_us;
-
-	start();
+	terminal.listener = NULL;
+	snprintf(live.rights, sizeof(live.rights),
+		 NAME " 10.0.0.0/8 allow=multi-user\n");
+	live_start(&live);
+	terminal.agent = live_agent(&live, NAME, NULL);
 	terminal_set_system(&terminal);
-	say_snapshot(4);
-	expect_asked(&live, "10.0.0.1", 21999, "alice");
-	now_us = ur_clock_boot_us();
-	former = ask_later(21500, now_us);
-	live_turns(&live, 30);
-	refresh_all(4);
-	mapping = ask_later(21500, now_us);
-	cr_expect_gt(mapping.expires_in_ms, former.expires_in_ms + 20);
-	cr_expect_eq(mapping.change, former.change);
-	cr_expect_eq(live_counters(terminal.agent).resyncs, 0);
-	/* The fourth is not said again. */
-	former = ask_later(20000, now_us);
-	say_snapshot(3);
-	expect_asked(&live, "10.0.0.1", 21500, "unknown port");
-	expect_asked(&live, "10.0.0.2", 21499, "alice");
+	terminal_map(&terminal, "alice", 20000);
+	terminal_await(&terminal);
+	expect_asked(&live, "10.0.0.2", 20499, "alice");
 	expect_asked(&live, "10.0.0.1", NO_PORT, "no port");
-	cr_expect_eq(ask_later(20000, now_us).change, former.change);
-	/* Counted with it nothing is renewed. */
-	former = ask_later(20000, now_us);
-	live_turns(&live, 30);
-	refresh_all(4);
-	cr_expect_eq(ask_later(20000, now_us).expires_in_ms,
-		     former.expires_in_ms);
-	live_await(&live, live_counters(terminal.agent).resyncs == 1);
-	refresh_all(3);
-	cr_expect_gt(ask_later(20000, now_us).expires_in_ms,
-		     former.expires_in_ms + 20);
+	cr_expect_eq(live_stats(&live).accepted, 1);
 }
 
 /* --- and then another user's --- */

@@ -5,10 +5,12 @@
  * is the move in which he came, or the cut, and his block: so one of another
  * block, and one that was there before, show.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon.h"
 #include "luck.h"
 #include "terminal.h"
 #include "watchers.h"
@@ -19,12 +21,17 @@ static struct live live;
 static struct terminal terminal;
 static struct watchers watchers;
 
-static void setup(void)
+static void open_terminal(void)
 {
 	live_init(&live, NAME, NULL);
 	terminal_open(&terminal, &live, NAME);
 	terminal_allow(&terminal, NAME, "allow=multi-user,drops", live.rights,
 		       sizeof(live.rights));
+}
+
+static void setup(void)
+{
+	open_terminal();
 	live_start(&live);
 }
 
@@ -222,6 +229,36 @@ Test(ts_moves, T04_blocks_move_under_lookups)
 	cr_expect_eq(live_counters(terminal.agent).resyncs, 0);
 	cr_expect_geq(live_stats(&live).refresh_alls, round / 7 - round / 140);
 	cr_expect_eq(live_stats(&live).claims, OWNED);
+}
+
+/* The next one makes a new table of the store: with all, or not at all. */
+Test(ts_moves, T06_receivers_are_killed_under_lookups, .init = open_terminal)
+{
+	struct moves *moves = watchers_share(sizeof(*moves));
+	struct daemon uidrecvd;
+	uint64_t round = 1;
+
+	if (!daemon_exists())
+		cr_skip_test("this build has no uidrecvd");
+	daemon_start(&uidrecvd, &live);
+	terminal_set_system(&terminal);
+	for (uint32_t i = 0; i < OWNED; i++)
+		move(moves, i);
+	await_moves(moves);
+	watchers_start(&watchers, &live, look_for_moves, moves);
+	for (; goes_on(round, 10); round++) {
+		/* Some are not acknowledged, or not even sent. */
+		for (uint32_t i = 0; i < 8; i++)
+			move(moves, (uint32_t)luck_below(OWNED));
+		for (uint64_t i = luck_below(4); i; i--)
+			live_turn(&live);
+		daemon_end(&uidrecvd, SIGKILL);
+		daemon_start(&uidrecvd, &live);
+		await_moves(moves);
+	}
+	watchers_end(&watchers);
+	cr_expect_eq(terminal.agent->events[UIDRECV_AGENT_REJECTED], 0);
+	daemon_end(&uidrecvd, SIGTERM);
 }
 
 /* --- a system that is cut anew --- */
