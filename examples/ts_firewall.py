@@ -50,7 +50,6 @@ class Firewall(Link):
 
     def disconnect(self):
         super().disconnect()
-        self.session.final = None     # who connects has to wait, not we
         if self.was_open:
             say(self.name, 'down', self.session.reason)
         self.was_open = self.has_lost_us = False

@@ -9,7 +9,7 @@
 
 #include <uidrecv/reader.h>
 
-#include "json.h"
+#include "uidlookup-output.h"
 
 #define ALL_TRIES 10
 
@@ -47,6 +47,13 @@ static const char usage[] =
     "Prints for each address one line,\n"
     "  ADDRESS user=USER agent=NAME source=KIND expires_in_s=N|never\n"
     "  ADDRESS unknown\n"
+    "and where users share an address, and a port tells who it is,\n"
+    "  ADDRESS:PORT user=USER agent=NAME source=KIND block=START-END\n"
+    "               expires_in_s=N|never\n"
+    "  ADDRESS:PORT unknown-port\n"
+    "  ADDRESS no-port\n"
+    "START-END are the first and the last port that USER has there. --all\n"
+    "lists such an address as ADDRESS no-port and with each block.\n"
     "USER and NAME have white space, %, control characters and what is not\n"
     "UTF-8 as %XX.\n"
     "\n"
@@ -87,70 +94,6 @@ static void complain(struct program *program, const char *what, int error)
 	fprintf(stderr, "uidlookup: %s: %s: %s; %s\n", program->path, what,
 		uidrecv_strerror(error), advise(error));
 	worsen(program, EXIT_ERROR);
-}
-
-static void print_json(FILE *out, const struct uidrecv_query *query,
-		       const struct uidrecv_mapping *mapping)
-{
-	char text[UIDRECV_ADDRESS_TEXT_MAX];
-
-	fprintf(out, "{\"address\":\"%s\"",
-		uidrecv_address_format(query->address, text));
-	if (query->has_port)
-		fprintf(out, ",\"port\":%u", query->port);
-	if (mapping == NULL) {
-		fputs(",\"user\":null}\n", out);
-		return;
-	}
-	fputs(",\"user\":", out);
-	json_print_string(out, mapping->user, mapping->user_size);
-	fputs(",\"agent\":", out);
-	json_print_string(out, mapping->agent, mapping->agent_size);
-	fprintf(out, ",\"source\":\"%s\",\"expires_in_s\":",
-		uidrecv_source_name(mapping->source));
-	if (mapping->expires_in_ms == UINT64_MAX)
-		fputs("\"never\"}\n", out);
-	else
-		fprintf(out, "%llu}\n",
-			(unsigned long long)mapping->expires_in_ms / 1000);
-}
-
-static void print_text(FILE *out, const struct uidrecv_query *query,
-		       const struct uidrecv_mapping *mapping)
-{
-	bool has_brackets =
-	    query->has_port && !uidrecv_address_is_ipv4(query->address);
-	char address[UIDRECV_ADDRESS_TEXT_MAX];
-	char text[UIDRECV_USER_TEXT_MAX];
-
-	uidrecv_address_format(query->address, address);
-	fprintf(out, has_brackets ? "[%s]" : "%s", address);
-	if (query->has_port)
-		fprintf(out, ":%u", query->port);
-	if (mapping == NULL) {
-		fputs(" unknown\n", out);
-		return;
-	}
-	uidrecv_user_format(mapping->user, mapping->user_size, text);
-	fprintf(out, " user=%s", text);
-	uidrecv_user_format(mapping->agent, mapping->agent_size, text);
-	fprintf(out, " agent=%s source=%s expires_in_s=", text,
-		uidrecv_source_name(mapping->source));
-	if (mapping->expires_in_ms == UINT64_MAX)
-		fputs("never\n", out);
-	else
-		fprintf(out, "%llu\n",
-			(unsigned long long)mapping->expires_in_ms / 1000);
-}
-
-static void print(const struct program *program, FILE *out,
-		  const struct uidrecv_query *query,
-		  const struct uidrecv_mapping *mapping)
-{
-	if (program->is_json)
-		print_json(out, query, mapping);
-	else
-		print_text(out, query, mapping);
 }
 
 /* Reads 0 to 65535 in decimal digits and nothing else. */
@@ -210,7 +153,6 @@ static void look_up(struct program *program, const char *text)
 {
 	struct uidrecv_query query;
 	struct uidrecv_mapping mapping;
-	bool is_known;
 	int r;
 
 	if (!parse_query(text, &query)) {
@@ -228,10 +170,10 @@ static void look_up(struct program *program, const char *text)
 		complain(program, text, r);
 		return;
 	}
-	is_known = r == 1 && mapping.answer == UIDRECV_ANSWER_USER;
-	if (!is_known)
+	if (r == 0 || mapping.answer != UIDRECV_ANSWER_USER)
 		worsen(program, EXIT_UNKNOWN);
-	print(program, stdout, &query, is_known ? &mapping : NULL);
+	print_answer(stdout, program->is_json, &query,
+		     r == 1 ? &mapping : NULL);
 }
 
 static void look_up_lines(struct program *program)
@@ -264,11 +206,11 @@ static int list(struct program *program, FILE *out)
 
 	do {
 		r = uidrecv_reader_next(program->reader, &cursor, 0, &mapping);
-		if (r == 1 && mapping.answer == UIDRECV_ANSWER_USER) {
+		if (r == 1) {
 			struct uidrecv_query query = {.address =
 							  mapping.address};
 
-			print(program, out, &query, &mapping);
+			print_answer(out, program->is_json, &query, &mapping);
 		} else if (r == UIDRECV_E_TABLE) {
 			complain(program, "an entry is skipped", r);
 		}

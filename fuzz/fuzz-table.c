@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block.h"
 #include "layout.h"
 #include "view.h"
 
@@ -21,6 +22,11 @@
 #define LINES_MAX 16
 #define NOW_US 1000000
 #define NAMES_BYTES 4096
+#define HOST ADDRESSES /* a multi-user one */
+#define AGENT 5
+#define FIRST_PORT 20000
+#define BLOCK_SIZE 10
+#define BLOCKS 4
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -59,36 +65,70 @@ static void fill_lines(uint8_t *bytes, const struct ur_table_layout *layout)
 	}
 }
 
+static struct ur_slot *make_slot(uint8_t *bytes,
+				 const struct ur_table_layout *layout,
+				 struct uidrecv_address address)
+{
+	struct ur_slot *slots = (void *)(bytes + layout->slots_offset);
+	uint64_t home = ur_hash(layout->generation, address);
+	struct ur_slot *slot = &slots[home & (layout->slots_count - 1)];
+
+	while (ur_load(&slot->word[0]) != 0)
+		slot =
+		    slot + 1 < slots + layout->slots_count ? slot + 1 : slots;
+	ur_store(&slot->word[1], address.hi);
+	ur_store(&slot->word[2], address.lo);
+	return slot;
+}
+
 /*
  * A user for each address; every second one has a long name, and half of them
  * live by a REFRESH ALL alone, if at all.
  */
 static void fill(uint8_t *bytes, const struct ur_table_layout *layout)
 {
-	struct ur_slot *slots = (void *)(bytes + layout->slots_offset);
 	uint8_t *names = bytes + layout->names_offset;
 
 	memset(names, 'n', NAMES_BYTES);
 	for (uint32_t i = 0; i < ADDRESSES; i++) {
-		struct uidrecv_address address = address_of(i);
-		uint64_t home = ur_hash(layout->generation, address);
 		uint8_t user_size = i % 2 ? 30 : 10;
-		struct ur_slot *slot;
+		struct ur_slot *slot = make_slot(bytes, layout, address_of(i));
 
-		slot = &slots[home & (layout->slots_count - 1)];
-		while (ur_load(&slot->word[0]) != 0)
-			slot = slot + 1 < slots + layout->slots_count ? slot + 1
-								      : slots;
 		ur_store(&slot->word[0],
 			 ur_meta((uint16_t)(i % LINES), 1, user_size) | 2);
-		ur_store(&slot->word[1], address.hi);
-		ur_store(&slot->word[2], address.lo);
 		ur_store(&slot->word[3],
 			 i < ADDRESSES / 2 ? UR_DEADLINE_NEVER : 500);
 		ur_store(&slot->word[4], ur_change_word(i, 3600));
 		ur_store(&slot->word[6], layout->names_offset);
 		ur_store(&slot->word[7],
 			 ur_check_bytes(layout->generation, names, user_size));
+		set_checks(layout->generation, slot);
+	}
+}
+
+/* A multi-user address, and a user for every second of its blocks. */
+static void fill_ports(uint8_t *bytes, const struct ur_table_layout *layout)
+{
+	static const struct ur_table_system system = {
+	    AGENT, BLOCK_SIZE, {FIRST_PORT, BLOCKS * BLOCK_SIZE + 1}};
+	struct ur_slot *slot = make_slot(bytes, layout, address_of(HOST));
+	uint64_t word[UR_SLOT_WORDS];
+
+	ur_slot_set_system(word, &system);
+	ur_store(&slot->word[0], ur_meta(0, 0, 0) | 2);
+	ur_store(&slot->word[3], UR_DEADLINE_NEVER);
+	ur_store(&slot->word[4], ur_change_word(ADDRESSES, 0));
+	for (int i = 5; i < UR_SLOT_WORDS; i++)
+		ur_store(&slot->word[i], word[i]);
+	set_checks(layout->generation, slot);
+	for (uint16_t i = 0; i < BLOCKS; i += 2) {
+		slot =
+		    make_slot(bytes, layout,
+			      ur_block_key(AGENT, (uint16_t)(FIRST_PORT +
+							     i * BLOCK_SIZE)));
+		ur_store(&slot->word[0], ur_meta(0, 1, 10) | 2);
+		ur_store(&slot->word[3], UR_DEADLINE_NEVER);
+		ur_store(&slot->word[4], ur_change_word(ADDRESSES + 1 + i, 0));
 		set_checks(layout->generation, slot);
 	}
 }
@@ -114,6 +154,7 @@ static uint8_t *make_table(size_t *ret_size)
 	memcpy(bytes, &layout, sizeof(layout));
 	fill_lines(bytes, &layout);
 	fill(bytes, &layout);
+	fill_ports(bytes, &layout);
 	*ret_size = layout.file_bytes;
 	return bytes;
 }
@@ -157,10 +198,33 @@ static void check_found(int r, const struct uidrecv_mapping *mapping)
 {
 	if (r != 1 && r != 0 && r != UIDRECV_E_TABLE && r != -EAGAIN)
 		abort();
-	if (r == 1 && (mapping->user_size == 0 ||
+	if (r == 1 && ((mapping->answer == UIDRECV_ANSWER_USER) ==
+			   (mapping->user_size == 0) ||
 		       mapping->user[mapping->user_size] != '\0' ||
 		       mapping->agent[mapping->agent_size] != '\0'))
 		abort();
+}
+
+/* A block that is found has the port. */
+static void look_at_ports(const struct ur_view *view,
+			  struct uidrecv_address address)
+{
+	struct uidrecv_query query = {.address = address, .has_port = true};
+	struct uidrecv_mapping mapping;
+	int r;
+
+	for (int i = -1; i <= BLOCKS; i++) {
+		query.port = (uint16_t)(FIRST_PORT + i * BLOCK_SIZE);
+		r = ur_view_find(view, &query, ur_view_home(view, address),
+				 NOW_US, &mapping);
+		check_found(r, &mapping);
+		if (r == 1 && (mapping.answer == UIDRECV_ANSWER_NO_PORT ||
+			       (mapping.ports.count > 0 &&
+				(query.port < mapping.ports.start ||
+				 query.port - mapping.ports.start >=
+				     (int64_t)mapping.ports.count))))
+			abort();
+	}
 }
 
 static void look(const struct ur_view *view)
@@ -179,6 +243,7 @@ static void look(const struct ur_view *view)
 		if (r == 1 && (mapping.address.hi != query.address.hi ||
 			       mapping.address.lo != query.address.lo))
 			abort();
+		look_at_ports(view, query.address);
 	}
 	do {
 		r = ur_view_next(view, &position, NOW_US, &mapping);

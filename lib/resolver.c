@@ -14,7 +14,7 @@
 
 /* Of one try; each further one waits twice as long. */
 #define TIMEOUT_MS 2000
-#define TRIES 3
+#define TRIES 2
 
 /* What c-ares knows of the files, and what it has under way by that. */
 struct ur_channel {
@@ -99,16 +99,22 @@ static void forget_socket(struct ur_channel *channel, struct socket **link)
 	free(sock);
 }
 
-/* Without memory it is not watched, and its questions end by their timeout. */
+/*
+ * Without memory it is not watched: its questions end by their timeout, and
+ * others are asked elsewhere.
+ */
 static void add_socket(struct ur_channel *channel, int fd, uint32_t events)
 {
 	struct socket *sock = calloc(1, sizeof(*sock));
 
-	if (!sock)
+	if (!sock) {
+		channel->has_failed = true;
 		return;
+	}
 	sock->channel = channel;
 	sock->watch = (struct ur_watch){.fd = fd, .ready = on_ready};
 	if (ur_loop_add(channel->resolver->loop, &sock->watch, events) < 0) {
+		channel->has_failed = true;
 		free(sock);
 		return;
 	}

@@ -120,14 +120,14 @@ struct place {
 	bool is_same; /* what is there lives, with this user, agent, source */
 };
 
+/* Whether words that are whole have the same range and block size. */
 static bool is_same_system(const uint64_t word[UR_SLOT_WORDS],
 			   const struct ur_table_system *system)
 {
 	uint64_t other[UR_SLOT_WORDS];
 
 	ur_slot_set_system(other, system);
-	return word[5] >> 32 == other[5] >> 32 && word[6] == other[6] &&
-	       word[7] == other[7];
+	return word[6] == other[6] && word[7] == other[7];
 }
 
 /* Whether words that are whole have the same user, agent and source. */
@@ -273,9 +273,9 @@ static int put_answer(struct ur_table *table,
 	return 0;
 }
 
-static int put_system(struct ur_table *table,
-		      const struct ur_table_answer *answer,
-		      uint64_t store_now_us)
+static int put_sentinel(struct ur_table *table,
+			const struct ur_table_answer *answer,
+			uint64_t store_now_us)
 {
 	struct ur_table_answer sentinel = {.address = answer->address,
 					   .agent = answer->agent,
@@ -297,7 +297,7 @@ int ur_table_put(struct ur_table *table, const struct ur_table_answer *answer,
 	struct ur_slot *slot;
 
 	if (answer->user_size == 0 && answer->system.block_size > 0)
-		return put_system(table, answer, store_now_us);
+		return put_sentinel(table, answer, store_now_us);
 	if (answer->user_size > 0 &&
 	    ur_deadline_is_alive(deadline_ms, store_now_us)) {
 		if (!ur_lines_has_agent(&table->lines, answer->agent))

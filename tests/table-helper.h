@@ -13,6 +13,7 @@
 
 #include <uidrecv/reader.h>
 
+#include "block.h"
 #include "clock.h"
 #include "layout.h"
 #include "slot.h"
@@ -125,6 +126,82 @@ static inline int put_of(struct ur_table *table, uint32_t ipv4,
 	};
 
 	return ur_table_put(table, &answer, of.now_us);
+}
+
+/* A multi-user address, as of agent 2; block_size 0: it is no more. */
+static inline int put_system(struct ur_table *table, uint32_t ipv4,
+			     uint16_t start, uint32_t count,
+			     uint32_t block_size)
+{
+	struct ur_table_answer answer = {
+	    .address = uidrecv_address_from_ipv4(ipv4),
+	    .agent = 2,
+	    .system = {2, block_size, {start, count}},
+	};
+
+	return ur_table_put(table, &answer, 1);
+}
+
+/* A block of a system of agent 2, for ever; user NULL: it is taken back. */
+static inline int put_block(struct ur_table *table, uint16_t start,
+			    const char *user)
+{
+	struct ur_table_answer answer = {
+	    .address = ur_block_key(2, start),
+	    .deadline_us = UINT64_MAX,
+	    .agent = 2,
+	    .epoch = 1,
+	    .source = UIDRECV_SOURCE_TERMINAL,
+	    .user_size = user != NULL ? (uint8_t)strlen(user) : 0,
+	    .user = user,
+	};
+
+	return ur_table_put(table, &answer, 1);
+}
+
+/* An answer in a word or three: "alice", "alice 20000+200", "no-port". */
+struct said {
+	char text[UIDRECV_NAME_MAX + 32];
+};
+
+static inline struct said say(int r, const struct uidrecv_mapping *mapping)
+{
+	struct said said;
+
+	if (r != 1)
+		snprintf(said.text, sizeof(said.text), r == 0 ? "nobody" : "%d",
+			 r);
+	else if (mapping->answer == UIDRECV_ANSWER_NO_PORT)
+		strcpy(said.text, "no-port");
+	else if (mapping->answer == UIDRECV_ANSWER_UNKNOWN_PORT)
+		strcpy(said.text, "unknown-port");
+	else if (mapping->ports.count == 0)
+		strcpy(said.text, mapping->user);
+	else
+		snprintf(said.text, sizeof(said.text), "%s %u+%u",
+			 mapping->user, mapping->ports.start,
+			 mapping->ports.count);
+	return said;
+}
+
+/* port below 0: a query without a port. */
+static inline struct uidrecv_query ask(uint32_t ipv4, int port)
+{
+	return (struct uidrecv_query){
+	    .address = uidrecv_address_from_ipv4(ipv4),
+	    .port = (uint16_t)(port < 0 ? 0 : port),
+	    .has_port = port >= 0,
+	};
+}
+
+static inline struct said look_port(struct uidrecv_reader *reader,
+				    uint32_t ipv4, int port)
+{
+	struct uidrecv_query query = ask(ipv4, port);
+	struct uidrecv_mapping mapping;
+	int r = uidrecv_reader_lookup(reader, &query, 0, &mapping);
+
+	return say(r, &mapping);
 }
 
 static inline int look_at(struct uidrecv_reader *reader,

@@ -96,6 +96,31 @@ Test(agent_listen_limits, N04_crowd_does_not_disturb)
 	close_scene(&scene);
 }
 
+/* A crowd of what is no TLS does not push out who is slow. */
+Test(agent_listen_limits, N04_who_is_over_gives_way_first)
+{
+	static struct scene scene;
+	struct live *live = &scene.live;
+	struct wire slow;
+	int fds[50];
+
+	open_scene(&scene, 8, 0);
+	wire_new(&slow, live, names[0]);
+	live_await(live, scene.listener->conns);
+	for (size_t i = 0; i < 50; i++) {
+		fds[i] = wire_connect(live);
+		live_turn(live);
+		cr_assert_eq(write(fds[i], "no TLS at all\r\n\r\n", 17), 17);
+		live_turns(live, 2);
+	}
+	cr_assert(wire_shake(&slow));
+	live_await(live, scene.agents[0]->agent->conn);
+	for (size_t i = 0; i < 50; i++)
+		close(fds[i]);
+	wire_free(&slow);
+	close_scene(&scene);
+}
+
 /* Before the handshake, after it, and after HELLO. */
 Test(agent_listen_limits, N04_silence_ends_in_time)
 {

@@ -239,3 +239,27 @@ Test(agent_listen, S25_child_of_a_fork_is_refused)
 	live_await(&scene.live, is_connected(scene.agents[1]));
 	close_scene(&scene);
 }
+
+/* Its part in the listening socket ends, and nothing of the parent's. */
+Test(agent_listen, S25_child_frees_a_listener_without_agents)
+{
+	static struct scene scene;
+	struct uidrecv_agent_options options;
+	pid_t child;
+
+	open_scene(&scene, 0, 0);
+	while (scene.live.agents_count)
+		live_agent_end(&scene.live, scene.live.agents[0]);
+	cr_expect_eq(uidrecv_agent_listener_dispatch(scene.listener), 0);
+	child = fork();
+	if (!child) {
+		uidrecv_agent_listener_free(scene.listener);
+		_exit(0);
+	}
+	cr_assert_eq(waitpid(child, NULL, 0), child);
+	options = agent_options(&scene, names[0]);
+	scene.agents[0] = live_agent(&scene.live, names[0], &options);
+	sink_dial(&scene.sinks[0]);
+	live_await(&scene.live, is_connected(scene.agents[0]));
+	close_scene(&scene);
+}

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The agent: back-off, a full queue, the window, finishing, refusals. */
-#include <dlfcn.h>
 #include <errno.h>
-#include <netdb.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "agent-private.h"
 #include "clock.h"
+#include "dns.h"
 #include "live.h"
 #include "wire.h"
-
-static useconds_t resolver_us; /* what the resolver takes */
 
 /* A port of 127.0.0.1 on which nobody listens. */
 static void find_dead_port(struct live *live)
@@ -271,17 +268,14 @@ Test(agent, N28_connect_times_out)
 	live_done(&live);
 }
 
-/* Ours is found before that of the C library. */
-int getaddrinfo(const char *restrict node, const char *restrict service,
-		const struct addrinfo *restrict hints,
-		struct addrinfo **restrict ret)
+static void answer_late(void *user)
 {
-	int (*usual)(const char *, const char *, const struct addrinfo *,
-		     struct addrinfo **);
+	static uint64_t since_ms;
 
-	*(void **)&usual = dlsym(RTLD_NEXT, "getaddrinfo");
-	usleep(resolver_us);
-	return usual(node, service, hints, ret);
+	if (!since_ms)
+		since_ms = live_now_ms();
+	if (live_now_ms() > since_ms + 400)
+		dns_turn(user);
 }
 
 /* The time that the resolver takes is not that of the connection. */
@@ -290,17 +284,54 @@ Test(agent, slow_resolver)
 	struct live live;
 	struct uidrecv_agent_options options;
 	struct live_agent *agent;
+	char receiver[64];
+	struct dns dns;
 
 	live_init(&live, "a.example", NULL);
 	live_start(&live);
+	dns_open(&dns);
+	dns_set(&dns, "receiver.example", "127.0.0.1");
+	live.hook = answer_late;
+	live.hook_user = &dns;
 	options = live_agent_options(&live, "a.example");
+	snprintf(receiver, sizeof(receiver), "receiver.example:%u", live.port);
+	options.receiver = receiver;
+	options.receiver_name = "receiver";
 	options.connect_ms = 300;
-	resolver_us = 400000;
 	agent = live_agent(&live, "a.example", &options);
-	live_turns(&live, 800);
-	cr_expect_eq(agent->events[UIDRECV_AGENT_CONNECTED], 1);
+	agent->agent->resolver.servers = dns.servers;
+	live_await(&live, agent->events[UIDRECV_AGENT_CONNECTED]);
 	cr_expect_eq(agent->events[UIDRECV_AGENT_LOST], 0);
 	live_done(&live);
+	dns_close(&dns);
+}
+
+/* A name that nobody has is told, and asked for again. */
+Test(agent, unknown_name)
+{
+	struct live live;
+	struct uidrecv_agent_options options;
+	struct live_agent *agent;
+	struct dns dns;
+
+	live_init(&live, "a.example", NULL);
+	live_start(&live);
+	dns_open(&dns);
+	live.hook = dns_turn;
+	live.hook_user = &dns;
+	options = live_agent_options(&live, "a.example");
+	options.receiver = "nobody.example:1";
+	agent = live_agent(&live, "a.example", &options);
+	agent->agent->resolver.servers = dns.servers;
+	for (unsigned int i = 1; i <= 3; i++) {
+		live_await(&live, agent->events[UIDRECV_AGENT_LOST] == i);
+		cr_expect_eq(agent->last.error, -EHOSTUNREACH);
+		cr_expect_str_eq(agent->last.text,
+				 "nobody.example:1: Domain name not found");
+		expire(agent);
+	}
+	live_done(&live);
+	dns_close(&dns);
 }
 
 /* The clock of the records runs on, near the time of day. */

@@ -259,6 +259,8 @@ Test(dial_limits, N28_six_villains)
 	cr_expect_geq(villains[RESETS_LATER].readies, 3);
 	cr_expect_eq(agent->events[UIDRECV_AGENT_LOST], 0);
 	cr_expect_eq(live_stats(&live).refused_limit, 0);
+	cr_expect_eq(live.receiver->handshakes, 0);
+	cr_expect_eq(live.receiver->dialled, 0);
 	end_villains();
 	live_done(&live);
 }
@@ -334,6 +336,34 @@ Test(dial_limits, no_place_of_others)
 	live_done(&live);
 }
 
+/* Nothing is read while nothing can be stored. */
+Test(dial_limits, receiver_that_is_blocked)
+{
+	const struct ur_conn *conn;
+	uint16_t port = 0;
+	int listener = wire_listen(&port);
+	struct wire wire;
+
+	live_init(&live, "ts1.example", NULL);
+	live_start(&live);
+	live.receiver->is_blocked = true;
+	cr_assert_eq(uidrecv_receiver_add_agent(live.receiver, "ts1.example",
+						"127.0.0.1", port),
+		     0);
+	wire_accept(&wire, &live, "ts1.example", listener);
+	live_turns(&live, 50);
+	conn = dial_of(&live, "ts1.example")->conn;
+	cr_assert_not_null(conn);
+	cr_expect(conn->is_paused);
+	cr_expect_eq(conn->state, UR_CONN_HANDSHAKE);
+	live.receiver->is_blocked = false;
+	ur_receiver_resume_all(live.receiver);
+	wire_open(&wire, 7);
+	wire_free(&wire);
+	close(listener);
+	live_done(&live);
+}
+
 /* At most 500 begin in a second. */
 Test(dial_limits, first_attempts_are_spread)
 {
@@ -357,10 +387,6 @@ Test(dial_limits, first_attempts_are_spread)
 		last_us = at_us > last_us ? at_us : last_us;
 	}
 	cr_expect_geq(last_us - first_us, (COUNT - 1) * UINT64_C(2000));
-	cr_expect_leq(last_us - first_us, COUNT * UINT64_C(2000));
-	/* Some have been, and the log has not told of each. */
-	live_turns(&live, 300);
-	cr_expect_lt(live.log.lines[UIDRECV_LOG_WARNING], 25);
 	free(rights);
 	live_done(&live);
 }

@@ -249,6 +249,18 @@ class SessionTest(unittest.TestCase):
             self.assertNotEqual(one['SESSION'], two['SESSION'])
             self.assertEqual((two['REPLAY'], two['ACKED']), ((1, 0), 0))
 
+    def test_what_it_refused_is_not_said_again_without_them(self):
+        self.sink.acks, self.sink.refuse = False, lambda record: 4
+        self.talk.connect()
+        self.session.snapshot_begin(NOW)
+        self.session.submit(maps(1, 2), NOW)
+        self.talk.pump()
+        self.sink.capabilities, self.sink.refuse = 0, None
+        self.sink.acks = True
+        self.talk.connect()
+        self.assertEqual((self.sink.said, self.sink.wrong), ({}, []))
+        self.assertEqual(self.session.state, 'open')
+
     def test_a_sink_that_lost_what_it_acknowledged(self):
         self.talk.connect()
         self.talk.say_all()

@@ -90,6 +90,18 @@ class CommandLine(harness.StageTest):
             at = arguments.index(option)
             self.refused(arguments[:at] + arguments[at + 2:], option)
 
+    def test_ts_agent_wrong_options(self):
+        for value in ('nonsense', 'a=b', 'a=b:0', '=b:1', 'a=b:65536', 'a=:1',
+                      'a=::1:5', 'a=b:1x', 'a=[::1]', ''):
+            self.refused(self.changed('--ts-agent', value),
+                         f'--ts-agent {value}:', 'ts1.example.com=')
+        value = f'{harness.AGENT}=b c:1'
+        self.refused(self.changed('--ts-agent', value), value)
+        self.refused(self.changed('--ts-agent', 'absent.example=b:1'),
+                     'absent.example=b:1', self.stage.agents)
+        self.refused(self.changed('--ts-agent', f'{harness.AGENT}=b:1') +
+                     ['--ts-agent', f'{harness.AGENT}=b:1'], 'once')
+
     def test_receiver_wrong_table_options(self):
         for mode in '9', '0666', '0642', '', 'rw', '-1', '0':
             self.refused(self.changed('--table-mode', mode), '--table-mode',
@@ -370,6 +382,36 @@ class Signals(harness.StageTest):
         receiver = self.stage.start_receiver(listen=('*:0',))
         for host in '127.0.0.1', '::1':
             socket.create_connection((host, receiver.port)).close()
+
+    def test_status_of_dials(self):
+        with open(self.stage.agents, 'a') as file:
+            file.write('urn:a=b 10.0.0.0/8\n')
+        with socket.create_server(('127.0.0.1', 0)) as listener:
+            place = f'127.0.0.1:{listener.getsockname()[1]}'
+            # It listens nowhere itself.
+            receiver = self.stage.start_receiver(
+                listen=(), more=('--ts-agent', f'urn:a=b={place}'))
+            listener.settimeout(PATIENCE_S)
+            taken, _ = listener.accept()
+            agents = receiver.status()[1]
+            status = agents['urn:a=b']
+            self.assertEqual((status['connected'], status['dial'],
+                              status['dial_attempts'], status['dial_error'],
+                              status['multi_user'], status['blocks_taken']),
+                             ('no', place, '1', '""', 'no', '0'))
+            self.assertEqual(agents[harness.AGENT]['dial'], '-')
+            taken.close()
+            listener.accept()[0].close()
+            self.assertNotEqual(
+                receiver.status()[1]['urn:a=b']['dial_error'], '""')
+        with open(self.stage.agents, 'a') as file:
+            file.write('listed.example 10.0.0.0/8 dial=[::1]:5009\n')
+        self.assertTrue(receiver.reload())
+        agents = receiver.status()[1]
+        self.assertEqual((agents['urn:a=b']['dial'],
+                          agents['listed.example']['dial']),
+                         (place, '[::1]:5009'))
+        self.assertEqual(receiver.stop(), 0)
 
     def test_status(self):
         with open(self.stage.agents, 'a') as file:

@@ -87,8 +87,7 @@ class BlockSink(Sink):
         self._check(not why, f'{record.ports}: {why}')
         start, _ = record.ports
         if record.op == 'MAP':
-            self._check(record.lifetime_s and record.event_time_us,
-                        'a MAP without LIFETIME or EVENT_TIME')
+            self._check(record.lifetime_s, 'a MAP without LIFETIME')
             self.users[start] = record.user
             self.stated.add(start)
         elif record.op == 'WITHDRAW':

@@ -3,22 +3,18 @@ doc/protocol.md (block_sink.py); each test looks that they have noted nothing.
 """
 # Needs nothing that is built.
 import contextlib
-import pathlib
 import random
 import signal
 import socket
 import ssl
 import struct
-import sys
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / 'integration'))
-
-import harness  # noqa: E402
-import uidrecv1 as wire  # noqa: E402
-from block_sink import ALL, BlockSink  # noqa: E402
-from fake_sink import FakeDialer  # noqa: E402
+from ts_stage import TsAgent, harness
+from block_sink import ALL, BlockSink
+from fake_sink import FakeDialer
+import uidrecv1 as wire
 
 SYSTEM = '10.0.0.7 20000+2000 200 reserve=20350+10 alias=2001:db8::7'
 NAMES = ('fw1.example', 'fw2.example')
@@ -35,18 +31,12 @@ class AgentTest(harness.StageTest):
         self.dialers = []
 
     def start(self, *more, system=SYSTEM):
-        cert, key = self.agent_certificate
-        arguments = [sys.executable, '-B', harness.EXAMPLES / 'ts_agent.py',
-                     '--listen', '127.0.0.1:0', '--cert', cert, '--key', key,
-                     '--ca', self.stage.authority.cert, '--settle', '0.1',
-                     *(word for name in NAMES
-                       for word in ('--firewall', name)),
-                     '--system', system, *more]
-        self.agent = self.stage.keep(harness.Agent(list(map(str, arguments))))
+        self.agent = TsAgent(self.stage, self.agent_certificate, NAMES,
+                             '--system', system, *more)
         return self.agent
 
     def dial(self, name=NAMES[0], **options):
-        self.port = int(self.agent.need(r'^listening (\d+)$')[1])
+        self.port = self.agent.port
         dialer = FakeDialer(self.stage, self.port, self.certificates[name],
                             BlockSink, **options)
         self.addCleanup(dialer.close)
@@ -281,17 +271,18 @@ class FirewallsTest(AgentTest):
 
     def test_T05_a_block_rests_until_a_firewall_that_is_away_knows(self):
         agent = self.start('--rest', '0')
+        agent.say('USER x 20000+200')     # in the snapshot, the other after it
         one, two = self.dial(), self.dial(NAMES[1])
         self.lines('^fw1.example up', '^fw2.example up')
-        agent.say('USER x 20000+200')
-        self.lines(r'^given 20000\+200 x')
+        agent.say('USER y 20400+200')
+        self.lines(r'^given 20000\+200 x', r'^given 20400\+200 y')
         two.go_away()
         self.lines('^fw2.example down')
-        agent.say('FREE 20000+200')
+        agent.say('FREE 20000+200', 'FREE 20400+200')
         self.users(one, {})
         self.no_line('^free')
         two.come_back()
-        self.lines(r'^free 20000\+200')
+        self.lines(r'^free 20000\+200', r'^free 20400\+200')
         self.end()
 
     def test_T05_or_until_its_life_is_over(self):
@@ -326,7 +317,7 @@ class FirewallsTest(AgentTest):
     def test_who_refuses_the_system_is_left_out(self):
         agent = self.start('--lifetime', '3')
         one, two = self.dial(), self.dial(NAMES[1])
-        self.lines('^fw1.example up', '^fw2.example up')
+        self.lines('^fw1.example acked 3$', '^fw2.example acked 3$')
         with two.changed:
             two.sink.refuse = lambda part: (
                 14 if isinstance(part, wire.System) else 15)
@@ -525,6 +516,9 @@ class StrangersTest(AgentTest):
                 raw.close()
             else:
                 held.append(raw)
+        # More than it hears out at once: the oldest have to give way.
+        held += [socket.create_connection(('127.0.0.1', self.port))
+                 for _ in range(80)]
         two = self.dial(NAMES[1])
         agent.say('USER x 20000+200')
         self.users(two, {20000: 'x'})

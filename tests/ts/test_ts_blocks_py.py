@@ -188,6 +188,23 @@ class SessionTest(unittest.TestCase):
             for at in range(1, answered + 1):
                 self.talk((None, at), window=window)
 
+    def test_blocks_that_the_sink_takes_no_longer(self):
+        talk = Talk(model=BlockSink)
+        talk.connect()
+        talk.session.say_system(SYSTEM, talk.now)
+        talk.pump()
+        talk.sink.acks = False
+        talk.session.submit([Record('MAP', '10.0.0.7', 'x', talk.now, 60,
+                                    ports=(20000, 200))], talk.now)
+        talk.pump()
+        former = talk.sink.session
+        self.assertEqual(talk.sink.users, {20000: 'x'})
+        talk.sink.capabilities = wire.SNAPSHOT
+        talk.connect()
+        self.assertEqual((talk.sink.said, talk.sink.wrong), ({}, []))
+        self.assertNotEqual(talk.sink.session, former)
+        self.assertEqual(talk.session.resync, wire.GAP)
+
     def test_a_system_that_is_refused(self):
         talk, refused = Talk(model=BlockSink), []
         talk.session.capabilities = talk.sink.capabilities

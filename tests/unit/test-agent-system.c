@@ -203,6 +203,24 @@ Test(agent_system, renumbered_session_begins_with_what_was_taken)
 	ur_outbox_done(&outbox);
 }
 
+/* The one record that is about a block may be any of its message. */
+Test(agent_system, records_alone_do_not_suit_either)
+{
+	static const uint16_t starts[][2] = {{20000, 0}, {0, 20000}};
+	uint64_t without = ALL_CAPABILITIES & ~UR_CAPABILITY_PORTS;
+
+	for (size_t i = 0; i < 2; i++) {
+		struct ur_outbox outbox = make_outbox();
+
+		say(&outbox, UIDRECV_OP_MAP, starts[i][0]);
+		say(&outbox, UIDRECV_OP_MAP, starts[i][1]);
+		cr_expect_eq(outbox.serial, 1);
+		cr_expect_not(ur_outbox_suits(&outbox, BODY_MAX, without));
+		cr_expect(ur_outbox_suits(&outbox, BODY_MAX, ALL_CAPABILITIES));
+		ur_outbox_done(&outbox);
+	}
+}
+
 static uint64_t told[16];
 static size_t told_count;
 

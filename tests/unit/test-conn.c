@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -183,6 +184,26 @@ Test(conn, burst_is_read_to_its_end)
 		cr_assert_eq(both.sink.messages, said, "%zu: %u of %u", size,
 			     both.sink.messages, said);
 	}
+	end(&both);
+}
+
+/* Who is resumed before he is connected does not read yet. */
+Test(conn, resumed_while_connecting)
+{
+	static const char bytes[100000];
+	struct both both;
+	int waiting = 0;
+
+	start(&both);
+	cr_assert_eq(send(both.sink.conn->watch.fd, bytes, sizeof(bytes), 0),
+		     (ssize_t)sizeof(bytes));
+	ur_conn_pause(both.source.conn);
+	ur_conn_resume(both.source.conn);
+	cr_expect_eq(both.source.conn->state, UR_CONN_CONNECTING);
+	cr_assert_eq(ioctl(both.source.conn->watch.fd, FIONREAD, &waiting), 0);
+	cr_expect_eq(waiting, (int)sizeof(bytes));
+	turn(&both, 20);
+	cr_expect_eq(both.source.error, UIDRECV_E_TLS);
 	end(&both);
 }
 

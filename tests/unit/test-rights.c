@@ -57,7 +57,7 @@ Test(rights, a_line_says_all_that_an_agent_may)
 			   "priority=7 lifetime_s=60 lifetime_max_s=120 "
 			   "mappings_max=18446744073709551615 "
 			   "domains=CORP,example.com "
-			   "keep_percent=75 "
+			   "keep_percent=75 dial=ts1.Example:5009 "
 			   "allow=loopback,link-local,never,multi-user\n"),
 		     0, "%s", error);
 	right = find("spiffe://Corp/A");
@@ -67,6 +67,7 @@ Test(rights, a_line_says_all_that_an_agent_may)
 	cr_expect_eq(right->lifetime_max_s, 120);
 	cr_expect_eq(right->mappings_max, UINT64_MAX);
 	cr_expect_eq(right->keep_percent, 75);
+	cr_expect_str_eq(right->dial, "ts1.Example:5009");
 	cr_expect_eq(right->domains_count, 2);
 	cr_expect_eq(right->allow, 15);
 	cr_expect_eq(right->networks_count, 2, "10.1.2.3 is in 10.0.0.0/8");
@@ -223,6 +224,14 @@ static const struct {
     {"a ::1 allow=all", 1, "link-local, never, multi-user and drops"},
     {"a ::1 keep_percent=0", 1, "from 1 to 100"},
     {"a ::1 keep_percent=101", 1, "from 1 to 100"},
+    {"a ::1 dial=", 1, "dial= is no host and port"},
+    {"a ::1 dial=ts1", 1, "dial=ts1 is no host and port"},
+    {"a ::1 dial=ts1:0", 1, "such as ts1.example.com:5009"},
+    {"a ::1 dial=ts1:65536", 1, "is no host and port"},
+    {"a ::1 dial=::1:5009", 1, "[2001:db8::1]:5009"},
+    {"a ::1 dial=ts\x1b:1", 1, "dial=ts\\x1b:1"},
+    {"a ::1 dial=a=b:1", 1, "dial=a=b:1 is no"},
+    {"a ::1 dial=a:1 dial=a:1", 1, "dial= stands twice"},
     {"a ::1\nb ::1\n\nc", 4, "has no network"},
     {"a ::1\r\nb", 2, "has no network"},
 };
@@ -397,6 +406,11 @@ Test(rights, an_agent_that_cannot_be_is_not_added)
 	EXPECT_ADD(lifetime_s, UIDRECV_LIFETIME_NEVER, -EINVAL);
 	EXPECT_ADD(lifetime_max_s, UIDRECV_LIFETIME_NEVER, -EINVAL);
 	EXPECT_ADD(keep_percent, 101, -EINVAL);
+	EXPECT_ADD(dial, "", -EINVAL);
+	EXPECT_ADD(dial, "a", -EINVAL);
+	EXPECT_ADD(dial, "a:0", -EINVAL);
+	EXPECT_ADD(dial, "a b:1", -EINVAL);
+	EXPECT_ADD(dial, "\xff:1", -EINVAL);
 	EXPECT_ADD(allow, 32, -EINVAL);
 	EXPECT_ADD(allow, 0x80000001, -EINVAL);
 	for (size_t i = 0; i < 4; i++) {
@@ -489,7 +503,7 @@ Test(rights, a_copy_is_equal_and_stands_alone)
 
 	cr_assert_eq(parse("b 10.0.0.0/8 ::1 priority=3 lifetime_s=60 "
 			   "lifetime_max_s=70 mappings_max=5 keep_percent=7 "
-			   "domains=x,Y allow=never\na ::/0"),
+			   "domains=x,Y allow=never dial=[::1]:9\na ::/0"),
 		     0);
 	copy = ur_rights_copy(rights);
 	uidrecv_rights_free(rights);
@@ -501,6 +515,8 @@ Test(rights, a_copy_is_equal_and_stands_alone)
 	cr_expect_eq(right->lifetime_max_s, 70);
 	cr_expect_eq(right->mappings_max, 5);
 	cr_expect_eq(right->keep_percent, 7);
+	cr_expect_str_eq(right->dial, "[::1]:9");
+	cr_expect_null(find("a")->dial);
 	cr_expect_eq(right->allow, UIDRECV_ALLOW_NEVER);
 	cr_expect_eq(right->networks_count, 2);
 	cr_assert_eq(right->domains_count, 2);

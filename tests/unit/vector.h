@@ -24,6 +24,7 @@ struct said {
 	struct ur_hello hello;
 	struct ur_ready ready;
 	struct ur_keepalive keepalive;
+	struct uidrecv_system system;
 	uint16_t bye;
 	char text[256]; /* of BYE, RESYNC and SOFTWARE */
 	bool has_quote;
@@ -173,6 +174,44 @@ static inline void say_in_hello(struct said *said, const char *name,
 	}
 }
 
+static inline struct uidrecv_address address_of(const char *value)
+{
+	struct uidrecv_address address = {0, 0};
+
+	cr_assert_eq(uidrecv_address_parse(value, &address), 0, "%s", value);
+	return address;
+}
+
+static inline struct uidrecv_ports ports_of(const char *value)
+{
+	return (struct uidrecv_ports){(uint16_t)number(value, "start="),
+				      (uint32_t)number(value, "count=")};
+}
+
+/* Of TS CONFIG; false if that has no such TLV. What is too much is left out. */
+static inline bool say_in_system(struct uidrecv_system *system,
+				 const char *name, const char *value)
+{
+	if (IS("ADDRESS")) {
+		system->address = address_of(value);
+	} else if (IS("ALIAS")) {
+		if (system->aliases_count < UIDRECV_ALIASES_MAX)
+			system->aliases[system->aliases_count++] =
+			    address_of(value);
+	} else if (IS("PORTS")) {
+		system->ports = ports_of(value);
+	} else if (IS("BLOCK_SIZE")) {
+		system->block_size = (uint32_t)number(value, "");
+	} else if (IS("RESERVED")) {
+		if (system->reserved_count < UIDRECV_RESERVED_MAX)
+			system->reserved[system->reserved_count++] =
+			    ports_of(value);
+	} else {
+		return false;
+	}
+	return true;
+}
+
 static inline void say(struct said *said, const char *name, const char *value)
 {
 	struct ur_clock_echo *clock = &said->keepalive.clock;
@@ -208,7 +247,8 @@ static inline void say(struct said *said, const char *name, const char *value)
 
 		add_refusal(said, number(value, "index="),
 			    number(value, "code="), text, strlen(text));
-	} else {
+	} else if (said->type != UR_TS_CONFIG ||
+		   !say_in_system(&said->system, name, value)) {
 		say_in_hello(said, name, value);
 	}
 }
@@ -217,7 +257,7 @@ static inline void say_in_record(struct uidrecv_record *record,
 				 const char *name, const char *value)
 {
 	if (IS("ADDRESS")) {
-		cr_assert_eq(uidrecv_address_parse(value, &record->address), 0);
+		record->address = address_of(value);
 	} else if (IS("USER")) {
 		record->user_size = (uint8_t)strlen(value);
 		set_text(record->user, sizeof(record->user), value);
@@ -231,6 +271,8 @@ static inline void say_in_record(struct uidrecv_record *record,
 	} else if (IS("TOKEN")) {
 		record->has_token = true;
 		record->token = number(value, "");
+	} else if (IS("PORTS")) {
+		record->ports = ports_of(value);
 	} else {
 		cr_assert_fail("what is %s?", name);
 	}
@@ -252,7 +294,7 @@ static inline uint8_t type_of(const char *name)
 	static const char *const names[] = {
 	    "HELLO",	      "READY",	      "UPDATE",	     "ACK",
 	    "REJECT",	      "KEEPALIVE",    "BYE",	     "RESYNC",
-	    "SNAPSHOT_BEGIN", "SNAPSHOT_END", "REFRESH_ALL",
+	    "SNAPSHOT_BEGIN", "SNAPSHOT_END", "REFRESH_ALL", "TS_CONFIG",
 	};
 
 	for (size_t i = 0; i < COUNT(names); i++)
