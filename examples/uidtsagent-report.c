@@ -153,10 +153,11 @@ void ts_report_state(const struct ts_report *report, struct output *output,
 		add_firewall(output, &firewalls->list[i]);
 	output_line(
 	    output,
-	    "agent users=%zu waiting=%zu free=%zu asked=%zu used=%zu "
+	    "agent looks=%" PRIu64
+	    " users=%zu waiting=%zu free=%zu asked=%zu used=%zu "
 	    "draining=%zu leaving=%zu resting=%zu reserved=%zu "
 	    "forwarded=%" PRIu64,
-	    share->users_count, count_waiting(share),
+	    share->looks, share->users_count, count_waiting(share),
 	    count_state(share, TS_FREE), count_state(share, TS_ASKED),
 	    count_state(share, TS_USED), count_state(share, TS_DRAINING),
 	    count_state(share, TS_LEAVING), count_state(share, TS_RESTING),

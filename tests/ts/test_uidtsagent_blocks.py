@@ -91,6 +91,8 @@ class FirewallsTest(world.AgentTest):
         mine = self.firewall.wait_user('alice')
         self.firewall.stop()
         bob = self.host.start_user('bob')
+        world.eventually(lambda: self.count('asked') == 1)
+        self.pass_looks()
         for _ in range(10):
             self.assertTrue(is_in(alice.open(), mine))
             self.assert_outside(bob.open())
@@ -141,6 +143,7 @@ class FirewallsTest(world.AgentTest):
         self.firewall = self.host.start_firewall(refuse=10)
         alice = self.host.start_user('alice')
         self.assertTrue(self.agent.err.wait('ERROR fw.example refuses'))
+        self.pass_looks()
         for _ in range(10):
             self.assert_outside(alice.open())
         self.assertEqual([], self.blocks('alice'))
