@@ -1,4 +1,7 @@
 """uidtsagent in network namespaces: who gets which block, and when."""
+
+# Waits more than it runs what is built.
+
 import pathlib
 import sys
 import time
