@@ -48,6 +48,8 @@ static void add_agent(struct output *output,
 	char days[24] = "-";
 	char heard[24] = "-";
 	char oldest[24] = "-";
+	/* Has words of whoever was found there, which must not be fields. */
+	char failure[UIDRECV_USER_TEXT_MAX] = "-";
 
 	if (agent->is_connected)
 		snprintf(days, sizeof(days), "%" PRId64,
@@ -57,6 +59,9 @@ static void add_agent(struct output *output,
 			 agent->last_heard_ms);
 	if (agent->oldest_ms != UINT64_MAX)
 		snprintf(oldest, sizeof(oldest), "%" PRIu64, agent->oldest_ms);
+	if (*agent->dial_error)
+		uidrecv_user_format(agent->dial_error,
+				    strlen(agent->dial_error), failure);
 	output_line(output,
 		    "agent %s connected=%s peer=%s last_heard_ms=%s "
 		    "claims=%" PRIu64 " oldest_ms=%s held_claims=%" PRIu64
@@ -64,15 +69,14 @@ static void add_agent(struct output *output,
 		    " serial=%" PRIu64 " priority=%" PRIu32
 		    " certificate_days=%s multi_user=%s blocks_taken=%" PRIu64
 		    " dial=%s dial_attempts=%" PRIu64 " dial_retry_ms=%" PRIu64
-		    " dial_error=\"%s\" software=%s",
+		    " dial_error=%s software=%s",
 		    agent->name, agent->is_connected ? "yes" : "no",
 		    *agent->peer ? agent->peer : "-", heard, agent->claims,
 		    oldest, agent->held_claims, snapshot_state(agent),
 		    agent->records, agent->records_rejected, agent->durable,
 		    agent->priority, days, agent->is_multi_user ? "yes" : "no",
 		    agent->blocks_taken, agent->is_dialled ? agent->dial : "-",
-		    agent->dial_attempts, agent->dial_retry_ms,
-		    agent->dial_error,
+		    agent->dial_attempts, agent->dial_retry_ms, failure,
 		    *agent->software ? agent->software : "-");
 }
 

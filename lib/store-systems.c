@@ -9,6 +9,9 @@
 
 #define KEY_SIZE 4
 
+/* What a round of restricting may change, but for one system more. */
+#define CHANGED_MAX 1000
+
 static void set_key(uint8_t bytes[KEY_SIZE], MDB_val *key, uint32_t agent)
 {
 	ur_bytes_put_u32(bytes, agent);
@@ -287,25 +290,42 @@ static int end_system(struct ur_store *store, uint32_t agent, uint64_t now_us)
 	return rc;
 }
 
+/* A refused system of an agent from *id on, which it moves there; or none. */
+static bool find_refused(const struct ur_store *store, uint32_t *id,
+			 bool (*keep)(void *user, uint32_t agent,
+				      const struct uidrecv_system *system),
+			 void *user)
+{
+	for (; *id <= store->agents_count; ++*id) {
+		const struct uidrecv_system *system =
+		    ur_store_get_system(store, *id);
+
+		if (system && !keep(user, *id, system))
+			return true;
+	}
+	return false;
+}
+
 int ur_store_restrict_systems(struct ur_store *store, uint64_t now_us,
 			      uint64_t wall_us,
 			      bool (*keep)(void *user, uint32_t agent,
 					   const struct uidrecv_system *system),
 			      void *user)
 {
+	const struct ur_store_changes *changes = &store->changes;
+	uint32_t id = 1;
 	int rc = ur_store_check_idle(store);
 
 	now_us = ur_store_clamp(store, now_us);
-	for (uint32_t id = 1; rc == 0 && id <= store->agents_count; id++) {
-		const struct uidrecv_system *system =
-		    ur_store_get_system(store, id);
-
-		if (!system || keep(user, id, system))
-			continue;
+	while (rc == 0 && find_refused(store, &id, keep, user)) {
 		rc = ur_store_begin(store);
 		if (rc < 0)
 			return rc;
-		store->error = end_system(store, id, now_us);
+		do
+			store->error = end_system(store, id++, now_us);
+		while (store->error == 0 &&
+		       changes->count - changes->committed < CHANGED_MAX &&
+		       find_refused(store, &id, keep, user));
 		rc = ur_store_commit(store, now_us, wall_us);
 	}
 	return rc;

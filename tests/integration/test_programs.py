@@ -6,6 +6,7 @@ import pathlib
 import re
 import signal
 import socket
+import ssl
 import stat
 import struct
 import subprocess
@@ -398,12 +399,12 @@ class Signals(harness.StageTest):
             self.assertEqual((status['connected'], status['dial'],
                               status['dial_attempts'], status['dial_error'],
                               status['multi_user'], status['blocks_taken']),
-                             ('no', place, '1', '""', 'no', '0'))
+                             ('no', place, '1', '-', 'no', '0'))
             self.assertEqual(agents[harness.AGENT]['dial'], '-')
             taken.close()
             listener.accept()[0].close()
             self.assertNotEqual(
-                receiver.status()[1]['urn:a=b']['dial_error'], '""')
+                receiver.status()[1]['urn:a=b']['dial_error'], '-')
         with open(self.stage.agents, 'a') as file:
             file.write('listed.example 10.0.0.0/8 dial=[::1]:5009\n')
         self.assertTrue(receiver.reload())
@@ -412,6 +413,30 @@ class Signals(harness.StageTest):
                           agents['listed.example']['dial']),
                          (place, '[::1]:5009'))
         self.assertEqual(receiver.stop(), 0)
+
+    def test_status_is_not_forged_by_a_certificate(self):
+        """Anybody may be found at an address, under any name."""
+        cert, key = self.stage.dir / 'forged.pem', self.stage.dir / 'forged'
+        subprocess.run(
+            ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt',
+             'ec_paramgen_curve:P-256', '-noenc', '-keyout', key, '-out',
+             cert, '-subj', '/CN=x connected=yes claims=9 '],
+            check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        with open(self.stage.agents, 'a') as file:
+            file.write('urn:a=b 10.0.0.0/8\n')
+        with socket.create_server(('127.0.0.1', 0)) as listener:
+            place = f'127.0.0.1:{listener.getsockname()[1]}'
+            receiver = self.stage.start_receiver(
+                more=('--ts-agent', f'urn:a=b={place}'))
+            listener.settimeout(PATIENCE_S)
+            taken, _ = listener.accept()
+            with self.assertRaises(ssl.SSLError):
+                context.wrap_socket(taken, server_side=True)
+        status = receiver.status()[1]['urn:a=b']
+        self.assertEqual((status['connected'], status['claims']), ('no', '0'))
+        self.assertIn('CN=x%20connected=yes', status['dial_error'])
 
     def test_status(self):
         with open(self.stage.agents, 'a') as file:

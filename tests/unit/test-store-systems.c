@@ -481,6 +481,56 @@ Test(store_systems, T07_refused_systems_end_with_their_blocks)
 	cr_assert_eq(box_put(&box, 5, system_at(host + 32, host + 48), 3), 0);
 }
 
+static uint64_t count_commits(void)
+{
+	struct ur_store_stats stats;
+
+	ur_store_get_stats(box.store, &stats);
+	return stats.commits;
+}
+
+/* Each commit waits for the disk, and a list may refuse thousands. */
+Test(store_systems, refused_systems_end_in_few_commits)
+{
+	uint64_t before;
+
+	for (uint32_t id = 1; id <= 5; id++)
+		cr_assert_eq(box_put(&box, id, system_at(host + id * 16, 0), 1),
+			     0);
+	before = count_commits();
+	cr_assert_eq(restrict_agents(1u << 1 | 1u << 3 | 1u << 5, 2), 0);
+	cr_assert_eq(count_commits() - before, 1);
+	cr_assert_null(ur_store_get_system(box.store, 1));
+	cr_assert_not_null(ur_store_get_system(box.store, 2));
+	cr_assert_null(ur_store_get_system(box.store, 5));
+}
+
+/* But a round is no longer than others. */
+Test(store_systems, many_refused_blocks_end_in_several_commits)
+{
+	uint64_t before;
+
+	for (uint32_t id = 1; id <= 3; id++) {
+		struct uidrecv_system system = system_at(host + id * 16, 0);
+
+		system.block_size = 1;
+		cr_assert_eq(box_put(&box, id, system, 1), 0);
+		cr_assert_eq(ur_store_begin(box.store), 0);
+		for (uint16_t i = 0; i < 600; i++) {
+			struct ur_statement map = map_block(id, 20000 + i, "u");
+
+			cr_assert_eq(ur_store_apply(box.store, id, 1000, &map,
+						    START + SECOND),
+				     0);
+		}
+		cr_assert_eq(ur_store_commit(box.store, START, START), 0);
+	}
+	before = count_commits();
+	cr_assert_eq(restrict_agents(0xe, 2), 0);
+	cr_assert_eq(count_commits() - before, 2);
+	cr_assert_eq(box_see(&box, ip(0), 2).count, 0);
+}
+
 Test(store_systems, S15_a_damaged_system_is_found)
 {
 	static uint8_t bytes[1 << 20];
