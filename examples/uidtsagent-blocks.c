@@ -249,12 +249,8 @@ static void dismiss(struct ts_share *share, struct ts_user *user,
 		if (!ts_block_is_said(block) || block->uid != user->uid ||
 		    block->state == TS_LEAVING)
 			continue;
-		if (block->state == TS_ASKED) {
-			lay_to_rest(block, now_us);
-		} else {
-			set_state(block, TS_LEAVING, now_us);
-			user->is_changed = true;
-		}
+		set_state(block, TS_LEAVING, now_us);
+		user->is_changed = true;
 	}
 }
 

@@ -65,13 +65,17 @@ static void complain(struct ts_report *report, const struct ts_share *share,
 	size_t waiting = count_waiting(share);
 	size_t asked = count_state(share, TS_ASKED);
 
+	/* A start takes its time. */
+	if (report->complained_us == 0)
+		report->complained_us = now_us;
 	if (now_us - report->complained_us < MINUTE_US)
 		return;
 	report->complained_us = now_us;
-	if (asked > 0 && count_connected(firewalls) == 0)
+	if (waiting + asked > 0 && count_connected(firewalls) == 0) {
 		ts_log(UIDRECV_LOG_WARNING,
-		       "no firewall is connected: %zu blocks wait for one",
-		       asked);
+		       "no firewall is connected, and users wait for one");
+		return;
+	}
 	if (waiting > 0)
 		ts_log(UIDRECV_LOG_WARNING,
 		       "%zu users wait for a block: %zu rest, %zu are in use; "
@@ -153,10 +157,11 @@ void ts_report_state(const struct ts_report *report, struct output *output,
 		add_firewall(output, &firewalls->list[i]);
 	output_line(
 	    output,
-	    "agent users=%zu waiting=%zu free=%zu asked=%zu used=%zu "
+	    "agent looks=%" PRIu64
+	    " users=%zu waiting=%zu free=%zu asked=%zu used=%zu "
 	    "draining=%zu leaving=%zu resting=%zu reserved=%zu "
 	    "forwarded=%" PRIu64,
-	    share->users_count, count_waiting(share),
+	    share->looks, share->users_count, count_waiting(share),
 	    count_state(share, TS_FREE), count_state(share, TS_ASKED),
 	    count_state(share, TS_USED), count_state(share, TS_DRAINING),
 	    count_state(share, TS_LEAVING), count_state(share, TS_RESTING),

@@ -4,7 +4,6 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -173,29 +172,7 @@ static int look_at_sessions(struct ts_users *users, struct ts_share *share,
 	return result;
 }
 
-/* /proc shows a process that may not be dumped as root's; its status does not.
- */
-static bool read_uid(int proc_fd, const char *pid, uid_t *ret_uid)
-{
-	char path[64], text[1024];
-	const char *line;
-	ssize_t size;
-	int fd;
-
-	snprintf(path, sizeof(path), "%.32s/status", pid);
-	fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	size = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (size <= 0)
-		return false;
-	text[size] = '\0';
-	line = strstr(text, "\nUid:");
-	/* The second is the effective one, which sockets get. */
-	return line != NULL && sscanf(line, "\nUid: %*u %u", ret_uid) == 1;
-}
-
+/* A folder of /proc is of the effective uid, which sockets get. */
 static int look_at_processes(struct ts_users *users, struct ts_share *share,
 			     uint64_t now_us)
 {
@@ -207,15 +184,11 @@ static int look_at_processes(struct ts_users *users, struct ts_share *share,
 		return -errno;
 	while (result == 0 && (entry = readdir(proc)) != NULL) {
 		struct stat status;
-		uid_t uid;
 
 		if (!isdigit((unsigned char)*entry->d_name) ||
 		    fstatat(dirfd(proc), entry->d_name, &status, 0) < 0)
 			continue;
-		uid = status.st_uid;
-		if (uid == 0 && !read_uid(dirfd(proc), entry->d_name, &uid))
-			continue;
-		result = see(users, share, uid, now_us);
+		result = see(users, share, status.st_uid, now_us);
 	}
 	closedir(proc);
 	return result;

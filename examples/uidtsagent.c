@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <uidrecv/uidrecv.h>
@@ -201,9 +202,10 @@ static void look_at_host(uint64_t now_us)
 	find_addresses();
 }
 
-/* Looking at very many flows takes time: then it is done less often. */
+/* Very many flows take time of the processor: then it looks less often. */
 static void look(uint64_t now_us)
 {
+	clock_t began = clock();
 	uint64_t took_us;
 
 	program.must_look = false;
@@ -214,7 +216,7 @@ static void look(uint64_t now_us)
 		cli_die(CLI_FAILED, "out of memory");
 	if (program.stop_us > 0)
 		ts_share_dismiss(&program.share);
-	took_us = (uidrecv_now_us() - now_us) * LOOK_SHARE;
+	took_us = (uint64_t)(clock() - began) * LOOK_SHARE;
 	program.look_us = now_us + (took_us > program.command.interval_us
 					? took_us
 					: program.command.interval_us);

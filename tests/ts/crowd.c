@@ -70,7 +70,7 @@ static uint8_t name_user(char *text, uint32_t index, uint32_t user)
 
 static struct crowd_figures order(struct crowd *crowd, char what)
 {
-	struct crowd_figures figures;
+	struct crowd_figures figures = {0};
 
 	crowd_insist(send(crowd->orders, &what, 1, MSG_NOSIGNAL) == 1 &&
 			 recv(crowd->orders, &figures, sizeof(figures), 0) ==

@@ -72,6 +72,49 @@ Test(ts_lives, T06_agent_is_gone_and_blocks_live_to_their_end)
 	cr_expect_eq(ask_later(NO_PORT, acked_us).expires_in_ms, UINT64_MAX);
 }
 
+static void say_snapshot(uint32_t blocks)
+{
+	struct uidrecv_agent *agent = terminal.agent->agent;
+
+	cr_assert_eq(uidrecv_agent_snapshot_begin(agent, false), 0);
+	for (uint32_t i = 0; i < blocks; i++)
+		map_for("alice", 20000 + 500 * i, 600);
+	cr_assert_eq(uidrecv_agent_snapshot_end(agent), 0);
+	terminal_await(&terminal);
+}
+
+/* The list says no more where the agent is, and it comes from elsewhere. */
+Test(ts_lives, T06_agent_moves_to_another_port)
+{
+	start();
+	terminal_set_system(&terminal);
+	map_for("alice", 20000, 600);
+	terminal_await(&terminal);
+	allow(false);
+	strcat(live.rights, NAME " 10.0.0.0/8 allow=multi-user,drops\n");
+	cr_assert_eq(live_set_agents(&live, live.rights), 0);
+	live_await(&live, !dial_stats(&live, NAME).is_connected);
+	cr_expect(is_there("alice", 20000));
+	cr_expect(is_there("no port", NO_PORT));
+	terminal_close(&terminal);
+	terminal_open(&terminal, &live, NAME);
+	allow(true);
+	cr_assert_eq(live_set_agents(&live, live.rights), 0);
+	live_await(&live, dial_stats(&live, NAME).is_connected);
+	cr_expect(is_there("alice", 20000));
+	/* Another session says the same system. */
+	terminal_set_system(&terminal);
+	map_for("bob", 20500, 600);
+	terminal_await(&terminal);
+	cr_expect(is_there("alice", 20000));
+	cr_expect(is_there("bob", 20500));
+	cr_expect_eq(terminal.agent->events[UIDRECV_AGENT_REJECTED], 0);
+	say_snapshot(0);
+	cr_expect(is_there("unknown port", 20000));
+	cr_expect(is_there("unknown port", 20500));
+	cr_expect(is_there("no port", NO_PORT));
+}
+
 static void say_whole(struct live_agent *agent, const char *user,
 		      uint32_t lifetime_s)
 {
@@ -112,17 +155,6 @@ Test(ts_lives, T07_claims_that_run_out_beneath_a_system)
 	strcat(live.rights, "b.example 10.0.0.0/8\n");
 	cr_assert_eq(live_set_agents(&live, live.rights), 0);
 	cr_expect(is_there("ben", NO_PORT));
-}
-
-static void say_snapshot(uint32_t blocks)
-{
-	struct uidrecv_agent *agent = terminal.agent->agent;
-
-	cr_assert_eq(uidrecv_agent_snapshot_begin(agent, false), 0);
-	for (uint32_t i = 0; i < blocks; i++)
-		map_for("alice", 20000 + 500 * i, 600);
-	cr_assert_eq(uidrecv_agent_snapshot_end(agent), 0);
-	terminal_await(&terminal);
 }
 
 static void refresh_all(uint64_t count)

@@ -29,19 +29,17 @@ static void open_terminal(void)
 		       sizeof(live.rights));
 }
 
-static void setup(void)
+static void begin(void)
 {
 	open_terminal();
 	live_start(&live);
 }
 
-static void done(void)
+static void end(void)
 {
 	terminal_close(&terminal);
 	live_done(&live);
 }
-
-TestSuite(ts_moves, .init = setup, .fini = done);
 
 static bool goes_on(uint64_t rounds, uint64_t rounds_min)
 {
@@ -216,6 +214,7 @@ Test(ts_moves, T04_blocks_move_under_lookups)
 	struct moves *moves = watchers_share(sizeof(*moves));
 	uint64_t round = 1;
 
+	begin();
 	terminal_set_system(&terminal);
 	for (uint32_t i = 0; i < OWNED; i++)
 		move(moves, i);
@@ -229,10 +228,11 @@ Test(ts_moves, T04_blocks_move_under_lookups)
 	cr_expect_eq(live_counters(terminal.agent).resyncs, 0);
 	cr_expect_geq(live_stats(&live).refresh_alls, round / 7 - round / 140);
 	cr_expect_eq(live_stats(&live).claims, OWNED);
+	end();
 }
 
 /* The next one makes a new table of the store: with all, or not at all. */
-Test(ts_moves, T06_receivers_are_killed_under_lookups, .init = open_terminal)
+Test(ts_moves, T06_receivers_are_killed_under_lookups)
 {
 	struct moves *moves = watchers_share(sizeof(*moves));
 	struct daemon uidrecvd;
@@ -240,6 +240,7 @@ Test(ts_moves, T06_receivers_are_killed_under_lookups, .init = open_terminal)
 
 	if (!daemon_exists())
 		cr_skip_test("this build has no uidrecvd");
+	open_terminal();
 	daemon_start(&uidrecvd, &live);
 	terminal_set_system(&terminal);
 	for (uint32_t i = 0; i < OWNED; i++)
@@ -259,6 +260,7 @@ Test(ts_moves, T06_receivers_are_killed_under_lookups, .init = open_terminal)
 	watchers_end(&watchers);
 	cr_expect_eq(terminal.agent->events[UIDRECV_AGENT_REJECTED], 0);
 	daemon_end(&uidrecvd, SIGTERM);
+	end();
 }
 
 /* --- a system that is cut anew --- */
@@ -341,6 +343,7 @@ Test(ts_moves, T04_system_is_cut_anew_under_lookups)
 	struct cuts *cuts = watchers_share(sizeof(*cuts));
 	uint32_t round = 1;
 
+	begin();
 	cut_anew(cuts, round++);
 	watchers_start(&watchers, &live, look_for_cuts, cuts);
 	for (; goes_on(round, 100); round++)
@@ -348,4 +351,5 @@ Test(ts_moves, T04_system_is_cut_anew_under_lookups)
 	watchers_end(&watchers);
 	cr_expect_eq(terminal.agent->events[UIDRECV_AGENT_REJECTED], 0);
 	cr_expect_eq(live_counters(terminal.agent).resyncs, 0);
+	end();
 }

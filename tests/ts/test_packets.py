@@ -139,8 +139,9 @@ class PacketsTest(world.AgentTest):
         self.watch_packets()
         # Nobody has a block before the firewall is connected.
         eventually(lambda: self.ask(world.HOST4) == 'no-port', 'the system')
-        self.users = {name: self.start(self.world.host, 'user', name)
-                      for name in USERS}
+        self.users = {
+            name: self.start(self.world.host, 'user', world.FIRST_UID + i)
+            for i, name in enumerate(USERS)}
         for name in USERS:
             self.wait_used(name)
 
@@ -223,7 +224,7 @@ class PacketsTest(world.AgentTest):
     def check_nobody(self):
         """What has no port, and who is no user."""
         self.assertEqual({'no-port'}, set(self.watch.pings))
-        root = self.start(self.world.host, 'user', ROOT)
+        root = self.start(self.world.host, 'user', 0)
         root.open(40, PORTS[ROOT])
         self.wait_done(root)
         self.assertGreaterEqual(self.watch.answers[ROOT, UNKNOWN], 40)
@@ -299,12 +300,10 @@ def open_batch(ports):
     return answered
 
 
-def be_user(name):
-    if name != ROOT:
-        uid = world.FIRST_UID + USERS.index(name)
-        os.setgroups([])
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)
+def be_user(uid):
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
     flows = collections.deque()
     print('up', flush=True)
     for line in sys.stdin:
@@ -363,6 +362,6 @@ if __name__ == '__main__':
     if sys.argv[1:2] == ['server']:
         be_server()
     elif sys.argv[1:2] == ['user']:
-        be_user(sys.argv[2])
+        be_user(int(sys.argv[2]))
     else:
         unittest.main()

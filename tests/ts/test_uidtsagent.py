@@ -66,6 +66,7 @@ class FlowsTest(world.AgentTest):
         self.firewall.acks = False
         bob = self.host.start_user('bob')
         self.firewall.wait_user('bob')
+        self.pass_looks()
         for _ in range(20):
             self.assert_outside(bob.open())
         self.assertEqual([], self.blocks('bob'))
@@ -95,6 +96,8 @@ class FlowsTest(world.AgentTest):
     def test_who_is_no_user_keeps_his_port(self):
         self.begin('alice')
         root = self.host.stage.keep(world.User(self.world, 0))
+        self.assertTrue(all(user['uid'] != '0'
+                            for user in self.agent.state()['user']))
         for port in (700, 5000, 45000):
             for protocol in ('tcp', 'udp'):
                 self.assertEqual(port, root.open(protocol, bind=port))
@@ -184,18 +187,20 @@ class FlowsTest(world.AgentTest):
             self.assertIsNotNone(alice.open())
         blocks = self.wait_used('alice', 2)
         ports = set()
-        for i in range(250):
-            seen = alice.open(timeout=3)
-            if seen:
-                self.assertTrue(is_in(seen, blocks), seen)
-                self.assertNotIn(seen, ports)
-                ports.add(seen)
-        # A SYN that found no port is sent again, to be drawn anew.
-        self.assertGreater(len(ports), 200)
-        alice.open(timeout=0.2)
+        for i in range(220):
+            seen = alice.open('udp', timeout=1)
+            self.assertTrue(is_in(seen, blocks), seen)
+            ports.add(seen)
+        # None is a port of somebody else, also when all are in use.
+        for i in range(200):
+            seen = alice.open('udp', timeout=0.1)
+            self.assertTrue(seen is None or is_in(seen, blocks), seen)
+            ports.add(seen)
+        self.assertIn(None, ports)
         self.assertEqual(2, len(self.firewall.wait_user('alice')))
-        # To another destination there is room.
-        self.assertTrue(is_in(alice.open(family=6), blocks))
+        # To another destination there is room, also where he chooses.
+        for i, block in enumerate(blocks * 5):
+            self.assertEqual(block + i, alice.open(family=6, bind=block + i))
 
     def test_rules_change_without_a_gap(self):
         """Flows that begin while blocks come and go, and all is replaced."""
@@ -282,7 +287,7 @@ class HostTest(world.AgentTest):
                               self.firewall.wait_user('bob')))
         # Rules of others are no concern.
         count = len(self.agent.err.lines)
-        self.world.nft('add table inet other')
+        self.world.nft('add table inet uidtsagenx')
         time.sleep(0.5)
         self.assertEqual(count, len(self.agent.err.lines))
 
@@ -294,7 +299,7 @@ class HostTest(world.AgentTest):
         self.wait_used('alice')
         self.assertNotIn(FIRST, self.blocks('alice') + self.blocks('bob'))
         start = len(self.world.capture.packets)
-        bob.close_all()
+        bob.ask(op='say')
         world.eventually(
             lambda: self.world.capture.ports_to(world.PORT, start))
         self.assertEqual({FIRST + 5}, set(

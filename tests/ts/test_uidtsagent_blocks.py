@@ -85,12 +85,28 @@ class LivesTest(world.AgentTest):
             file.write(entry)
 
 
+class SimulatedTest(world.AgentTest):
+    def test_users_that_are_made_up_leave_the_host_alone(self):
+        before = self.world.rules()
+        self.agent = self.host.start_agent('--simulate', '30', '--address',
+                                           world.HOST4, uids=False)
+        self.firewall = self.host.start_firewall()
+        world.eventually(lambda: len(self.firewall.users()) > 5)
+        self.assertTrue(all(name.startswith('user000')
+                            for name in self.firewall.users()))
+        self.assertEqual(before, self.world.rules())
+        self.assertEqual(0, self.agent.stop())
+        self.assertEqual({}, self.firewall.users())
+
+
 class FirewallsTest(world.AgentTest):
     def test_without_a_firewall_users_wait_and_keep_what_they_have(self):
         alice, = self.begin('alice')
         mine = self.firewall.wait_user('alice')
         self.firewall.stop()
         bob = self.host.start_user('bob')
+        world.eventually(lambda: self.count('asked') == 1)
+        self.pass_looks()
         for _ in range(10):
             self.assertTrue(is_in(alice.open(), mine))
             self.assert_outside(bob.open())
@@ -141,6 +157,7 @@ class FirewallsTest(world.AgentTest):
         self.firewall = self.host.start_firewall(refuse=10)
         alice = self.host.start_user('alice')
         self.assertTrue(self.agent.err.wait('ERROR fw.example refuses'))
+        self.pass_looks()
         for _ in range(10):
             self.assert_outside(alice.open())
         self.assertEqual([], self.blocks('alice'))

@@ -39,7 +39,8 @@ SERVERS = {4: SERVER4, 6: SERVER6}
 PORT = 7000                       # of the servers, TCP and UDP
 AGENT_PORT = 5009
 AGENT, FIREWALL = 'ts.example', 'fw.example'
-FIRST_UID = 61001
+# /proc has the processes of all: tests beside each other have uids of their own.
+FIRST_UID = 100001 + os.getpid() % 4000 * 100
 FIRST_PORT, LAST_PORT, SIZE = 20000, 39999, 200
 NAMES = ('alice', 'bob', 'carol', 'dave', 'erin')
 PATIENCE_S = harness.PATIENCE_S
@@ -339,6 +340,7 @@ def be_user(uid):
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
+    LIBC.prctl(4, 0)              # as sshd's: /proc says that it is root's
     flows = []
     print('up', flush=True)
     for line in sys.stdin:
@@ -614,6 +616,11 @@ class AgentTest(unittest.TestCase):
 
     def count(self, key):
         return int(self.agent.state()['agent'][0][key])
+
+    def pass_looks(self, count=5):
+        """Waits until the agent has looked so often."""
+        start = self.count('looks')
+        eventually(lambda: self.count('looks') >= start + count)
 
     def wait_used(self, name, count=1):
         return eventually(
