@@ -179,12 +179,16 @@ static void write_outside(FILE *file, const struct uidrecv_system *system)
  * A flow that does not begin with SYN began before the rules: it must keep its
  * port, and cannot have one of a block. Multicast and broadcast keep theirs,
  * for its number says what it is.
+ *
+ * A datagram belongs to the flow that the kernel knows with its addresses and
+ * ports, though another user may have sent that: it would go on from his block.
  */
 static void write_base(FILE *file, const struct uidrecv_system *system)
 {
 	fputs("add table inet " TABLE "\ndelete table inet " TABLE
 	      "\ntable inet " TABLE " {\n"
 	      "set taken { type inet_service; flags interval; }\n"
+	      "set owned { type uid . inet_service; flags interval; }\n"
 	      "map users { type uid : verdict; }\n",
 	      file);
 	write_outside(file, system);
@@ -198,6 +202,13 @@ static void write_base(FILE *file, const struct uidrecv_system *system)
 	      "fib daddr type { multicast, broadcast } goto outside\n"
 	      "meta skuid vmap @users\n"
 	      "goto outside\n"
+	      "}\n"
+	      "chain own {\n"
+	      "type filter hook postrouting priority srcnat + 10; "
+	      "policy accept;\n"
+	      "oif \"lo\" accept\n"
+	      "ct direction original " PROTOCOLS " th sport @taken "
+	      "meta skuid . th sport != @owned drop\n"
 	      "}\n}\n",
 	      file);
 }
@@ -274,13 +285,18 @@ static void write_guards(FILE *file, const struct ts_share *share, bool is_all)
 	for (size_t i = 0; i < share->blocks_count; i++) {
 		const struct ts_block *block = &share->blocks[i];
 		bool is_there = !is_all && block->is_guarded;
+		const char *verb = is_there ? "delete" : "add";
+		uint32_t last = block->start + share->system.block_size - 1;
 
-		if (must_guard(block) != is_there)
-			fprintf(file,
-				"%s element inet " TABLE " taken { %u-%" PRIu32
-				" }\n",
-				is_there ? "delete" : "add", block->start,
-				block->start + share->system.block_size - 1);
+		if (must_guard(block) == is_there)
+			continue;
+		fprintf(file,
+			"%s element inet " TABLE " taken { %u-%" PRIu32 " }\n",
+			verb, block->start, last);
+		fprintf(file,
+			"%s element inet " TABLE " owned { %u . %u-%" PRIu32
+			" }\n",
+			verb, block->uid, block->start, last);
 	}
 }
 

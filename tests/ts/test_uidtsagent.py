@@ -129,6 +129,28 @@ class FlowsTest(world.AgentTest):
         self.assertNotIn(mine + 5,
                          self.world.capture.ports_to(world.PORT, start))
 
+    def test_a_flow_of_another_user_is_not_gone_on_with(self):
+        """The kernel knows a datagram's flow by its addresses and ports."""
+        users = dict(zip(('alice', 'bob'), self.begin('alice', 'bob')))
+        users['root'] = self.host.stage.keep(world.User(self.world, 0))
+        for family in (4, 6):
+            port = 45000
+            for first, second in (('alice', 'bob'), ('bob', 'root'),
+                                  ('root', 'alice')):
+                port += 1
+                seen = users[first].open('udp', family, bind=port)
+                self.assertIsNotNone(seen)
+                users[first].close_all()
+                after = users[second].open('udp', family, bind=port, timeout=1)
+                if first == 'root':
+                    self.assert_outside(after)
+                else:
+                    self.assertIsNone(after)
+                # Whose it was may go on.
+                again = users[first].open('udp', family, bind=port)
+                self.assertEqual(seen, again)
+                users[first].close_all()
+
     def test_loopback_and_servers_are_left_alone(self):
         alice, = self.begin('alice')
         mine = self.firewall.wait_user('alice')[0]
