@@ -169,8 +169,9 @@ static int read_sockets(struct ts_traffic *traffic,
 		}
 		fclose(file);
 	}
-	memmove(traffic->sockets, traffic->sockets + before,
-		(kept - before) * sizeof(found));
+	if (kept > before)
+		memmove(traffic->sockets, traffic->sockets + before,
+			(kept - before) * sizeof(found));
 	traffic->sockets_count = kept - before;
 	return 0;
 }
@@ -259,8 +260,9 @@ static void weigh_flows(struct ts_traffic *traffic, struct ts_share *share)
 
 	for (size_t i = 0; i < share->users_count; i++)
 		share->users[i].load = 0;
-	qsort(traffic->flows, traffic->flows_count, sizeof(*traffic->flows),
-	      compare_flows);
+	if (traffic->flows_count > 0)
+		qsort(traffic->flows, traffic->flows_count,
+		      sizeof(*traffic->flows), compare_flows);
 	for (size_t i = 0; i < traffic->flows_count; i++) {
 		const struct ts_flow *flow = &traffic->flows[i];
 		struct ts_user *user = ts_share_find_user(share, flow->uid);
