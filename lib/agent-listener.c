@@ -90,23 +90,36 @@ static const struct ur_conn_ops ops = {
     .gone = on_gone,
 };
 
-/*
- * Who is over gives way first, else the oldest: most likely it never gets on.
- * Whose receiver is known is not here: of these each agent has one.
- */
-static void make_room(struct uidrecv_agent_listener *listener)
+static bool is_same_host(const struct ur_conn *a, const struct ur_conn *b)
 {
-	struct ur_conn *oldest = NULL, *over = NULL;
+	return a->peer_address.hi == b->peer_address.hi &&
+	       a->peer_address.lo == b->peer_address.lo;
+}
+
+/*
+ * For the latest, the first in the list, who is over gives way first, else the
+ * oldest of its own host, so that no host pushes out all others, else the
+ * oldest: most likely it never gets on. Whose receiver is known is not here: of
+ * these each agent has one.
+ */
+static void make_room(struct uidrecv_agent_listener *listener,
+		      const struct ur_conn *latest)
+{
+	struct ur_conn *oldest = NULL, *own = NULL, *over = NULL;
 	uint32_t count = 0;
 
-	for (struct ur_conn *conn = listener->conns; conn; conn = conn->next) {
+	for (struct ur_conn *conn = latest->next; conn; conn = conn->next) {
 		count++;
 		oldest = conn;
+		if (is_same_host(conn, latest))
+			own = conn;
 		if (conn->state >= UR_CONN_FLUSHING)
 			over = conn;
 	}
 	if (count < listener->handshakes_max)
 		return;
+	if (own)
+		oldest = own;
 	if (!over)
 		ur_log_peer(
 		    &listener->log, UIDRECV_LOG_WARNING, listener->loop.now_us,
@@ -127,12 +140,13 @@ static void on_accepted(struct ur_listener *socket, int fd)
 	struct ur_conn *conn;
 	int error;
 
-	make_room(listener);
 	error = ur_conn_new(&conn, fd, &listener->conns, &options);
 	if (error)
 		ur_log_peer(
 		    &listener->log, UIDRECV_LOG_ERROR, listener->loop.now_us,
 		    "a connection was not taken: %s", uidrecv_strerror(error));
+	else
+		make_room(listener, conn);
 }
 
 static void on_failed(struct ur_listener *socket, int error)

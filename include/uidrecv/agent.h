@@ -51,8 +51,8 @@ struct uidrecv_agent_listener_options {
  * Listens for receivers. Who connects must have a name that is the
  * receiver_name of an agent made with this listener (the first made, if it has
  * those of several); others are refused. Of more than handshakes_max the oldest
- * gives way. A receiver that connects again is right: its former connection is
- * closed.
+ * gives way, of the latest's own host if there is one. A receiver that connects
+ * again is right: its former connection is closed.
  *
  * @param ret_listener  Written only on success; free with
  *                      uidrecv_agent_listener_free().

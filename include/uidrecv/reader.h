@@ -61,10 +61,9 @@ struct uidrecv_mapping {
 	uint64_t change;
 	/* How long it lives on, in milliseconds; UINT64_MAX: for ever. */
 	uint64_t expires_in_ms;
-	uint8_t answer; /* enum uidrecv_answer */
-	uint8_t source; /* enum uidrecv_source; of USER */
-	uint8_t
-	    user_size; /* bytes in user, without the zero; of USER, else 0 */
+	uint8_t answer;	    /* enum uidrecv_answer */
+	uint8_t source;	    /* enum uidrecv_source; of USER */
+	uint8_t user_size;  /* bytes in user, without the zero; 0: not USER */
 	uint8_t agent_size; /* bytes in agent, without the zero */
 	/*
 	 * The block of source ports that the user has on a multi-user system;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Agents that listen: who is not let in, and does not disturb. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -111,6 +112,44 @@ Test(agent_listen_limits, N04_who_is_over_gives_way_first)
 		fds[i] = wire_connect(live);
 		live_turn(live);
 		cr_assert_eq(write(fds[i], "no TLS at all\r\n\r\n", 17), 17);
+		live_turns(live, 2);
+	}
+	cr_assert(wire_shake(&slow));
+	live_await(live, scene.agents[0]->agent->conn);
+	for (size_t i = 0; i < 50; i++)
+		close(fds[i]);
+	wire_free(&slow);
+	close_scene(&scene);
+}
+
+static int connect_from(const struct live *live, uint32_t address)
+{
+	struct sockaddr_in from = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(address)};
+	struct sockaddr_in to = {.sin_family = AF_INET,
+				 .sin_port = htons(live->port),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	cr_assert_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return fd;
+}
+
+/* Nor does one host that says nothing, however often it connects. */
+Test(agent_listen_limits, N04_one_host_does_not_push_out_others)
+{
+	static struct scene scene;
+	struct live *live = &scene.live;
+	struct wire slow;
+	int fds[50];
+
+	open_scene(&scene, 8, 0);
+	wire_new(&slow, live, names[0]);
+	live_await(live, scene.listener->conns);
+	for (size_t i = 0; i < 50; i++) {
+		fds[i] = connect_from(live, INADDR_LOOPBACK + 1);
 		live_turns(live, 2);
 	}
 	cr_assert(wire_shake(&slow));
