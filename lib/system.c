@@ -7,6 +7,7 @@
 
 #include "block.h"
 #include "bytes.h"
+#include "network.h"
 
 #define VERSION 1
 
@@ -86,13 +87,6 @@ int ur_system_check(const struct uidrecv_system *config)
 	return 0;
 }
 
-static int compare_addresses(struct uidrecv_address a, struct uidrecv_address b)
-{
-	if (a.hi != b.hi)
-		return a.hi < b.hi ? -1 : 1;
-	return a.lo == b.lo ? 0 : a.lo < b.lo ? -1 : 1;
-}
-
 static int compare_ports(struct uidrecv_ports a, struct uidrecv_ports b)
 {
 	if (a.start != b.start)
@@ -106,11 +100,11 @@ static void add_alias(struct uidrecv_system *clean,
 	uint32_t place = 0;
 
 	while (place < clean->aliases_count &&
-	       compare_addresses(clean->aliases[place], alias) < 0)
+	       ur_address_compare(clean->aliases[place], alias) < 0)
 		place++;
-	if (compare_addresses(alias, clean->address) == 0 ||
+	if (ur_address_compare(alias, clean->address) == 0 ||
 	    (place < clean->aliases_count &&
-	     compare_addresses(clean->aliases[place], alias) == 0))
+	     ur_address_compare(clean->aliases[place], alias) == 0))
 		return;
 	memmove(&clean->aliases[place + 1], &clean->aliases[place],
 		(clean->aliases_count - place) * sizeof(alias));
@@ -170,8 +164,8 @@ bool ur_system_is_same(const struct uidrecv_system *a,
 	    a->aliases_count != b->aliases_count)
 		return false;
 	for (uint32_t i = 0; i <= a->aliases_count; i++)
-		if (compare_addresses(ur_system_address(a, i),
-				      ur_system_address(b, i)) != 0)
+		if (ur_address_compare(ur_system_address(a, i),
+				       ur_system_address(b, i)) != 0)
 			return false;
 	return true;
 }
@@ -180,7 +174,7 @@ bool ur_system_has_address(const struct uidrecv_system *config,
 			   struct uidrecv_address address)
 {
 	for (uint32_t i = 0; i <= config->aliases_count; i++)
-		if (compare_addresses(ur_system_address(config, i), address) ==
+		if (ur_address_compare(ur_system_address(config, i), address) ==
 		    0)
 			return true;
 	return false;
@@ -232,8 +226,8 @@ static size_t address_place(const struct ur_systems *systems,
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (compare_addresses(systems->places[middle].address,
-				      address) < 0)
+		if (ur_address_compare(systems->places[middle].address,
+				       address) < 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -257,7 +251,7 @@ const struct ur_system *ur_systems_at(const struct ur_systems *systems,
 	size_t place = address_place(systems, address);
 
 	if (place == systems->places_count ||
-	    compare_addresses(systems->places[place].address, address) != 0)
+	    ur_address_compare(systems->places[place].address, address) != 0)
 		return NULL;
 	return ur_systems_of(systems, systems->places[place].agent);
 }
