@@ -20,6 +20,9 @@
 
 #define BACKLOG 4096
 
+/* Ports that are asked for until one is free for both families. */
+#define CHOICES_MAX 16
+
 static void pause_accepting(struct ur_listener *listener, int error)
 {
 	ur_loop_change(listener->loop, &listener->watch, 0);
@@ -190,7 +193,7 @@ static int listen_v6(struct uidrecv_address address, uint16_t port)
 	return listen_on(AF_INET6, &name, sizeof(name));
 }
 
-static int bind_all(uint16_t port, int ret_fds[2])
+static int bind_both(uint16_t port, int ret_fds[2])
 {
 	struct uidrecv_address any = {0, 0};
 	int v6 = listen_v6(any, port);
@@ -214,6 +217,16 @@ static int bind_all(uint16_t port, int ret_fds[2])
 	}
 	ret_fds[1] = v6;
 	return 2;
+}
+
+/* A port that the kernel chose for IPv6 may be taken for IPv4. */
+static int bind_all(uint16_t port, int ret_fds[2])
+{
+	int count = bind_both(port, ret_fds);
+
+	for (int i = 1; i < CHOICES_MAX && !port && count == -EADDRINUSE; i++)
+		count = bind_both(port, ret_fds);
+	return count;
 }
 
 int ur_listener_bind(const char *address, int ret_fds[2])

@@ -15,9 +15,6 @@
 
 #include "certs.h"
 
-#define MADE_MAX 256
-#define PATHS_MAX 1024
-
 struct made {
 	char *name;
 	X509 *certificate;
@@ -26,9 +23,9 @@ struct made {
 
 struct certs {
 	char directory[64];
-	struct made made[MADE_MAX];
+	struct made *made;
 	size_t made_count;
-	char *paths[PATHS_MAX];
+	char **paths;
 	size_t paths_count;
 };
 
@@ -38,6 +35,15 @@ static void insist(bool is_ok, const char *what)
 		return;
 	fprintf(stderr, "certs: %s failed\n", what);
 	abort();
+}
+
+/* Room for one more, in steps of 64. */
+static void *grow(void *array, size_t count, size_t size)
+{
+	if (count % 64 == 0)
+		array = realloc(array, (count + 64) * size);
+	insist(array != NULL, "memory");
+	return array;
 }
 
 struct certs *certs_new(void)
@@ -74,6 +80,8 @@ void certs_free(struct certs *certs)
 	}
 	for (size_t i = 0; i < certs->paths_count; i++)
 		free(certs->paths[i]);
+	free(certs->made);
+	free(certs->paths);
 	free(certs);
 }
 
@@ -86,7 +94,8 @@ const char *certs_path(struct certs *certs, const char *file)
 		if (strcmp(certs->paths[i], path) == 0)
 			return certs->paths[i];
 	}
-	insist(certs->paths_count < PATHS_MAX, "number of paths");
+	certs->paths = (char **)grow((void *)certs->paths, certs->paths_count,
+				     sizeof(*certs->paths));
 	certs->paths[certs->paths_count] = strdup(path);
 	insist(certs->paths[certs->paths_count] != NULL, "memory");
 	return certs->paths[certs->paths_count++];
@@ -220,17 +229,32 @@ static void write_pem(struct certs *certs, const struct made *made)
 	fclose(stream);
 }
 
+static EVP_PKEY *make_key(const struct certs *certs,
+			  const struct certs_spec *spec)
+{
+	EVP_PKEY *key;
+
+	if (spec->key) {
+		key = find(certs, spec->key)->key;
+		return EVP_PKEY_up_ref(key) ? key : NULL;
+	}
+	return spec->rsa_bits ? EVP_RSA_gen(spec->rsa_bits)
+			      : EVP_EC_gen("P-256");
+}
+
 void certs_make(struct certs *certs, const struct certs_spec *spec)
 {
-	struct made *made = &certs->made[certs->made_count];
+	struct made *made;
 	const struct made *issuer;
 	X509 *certificate = X509_new();
 
-	insist(certificate && certs->made_count < MADE_MAX, "certificate");
+	insist(certificate != NULL, "certificate");
+	certs->made =
+	    grow(certs->made, certs->made_count, sizeof(*certs->made));
+	made = &certs->made[certs->made_count];
 	made->name = strdup(spec->name);
 	made->certificate = certificate;
-	made->key =
-	    spec->rsa_bits ? EVP_RSA_gen(spec->rsa_bits) : EVP_EC_gen("P-256");
+	made->key = make_key(certs, spec);
 	insist(made->name && made->key, "key");
 	certs->made_count++;
 	issuer = spec->issuer ? find(certs, spec->issuer) : made;

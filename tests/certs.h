@@ -33,6 +33,7 @@ struct certs_name {
 struct certs_spec {
 	const char *name;   /* its files are NAME.pem and NAME-key.pem */
 	const char *issuer; /* name of an authority made before; NULL: itself */
+	const char *key;    /* of this one made before; NULL: its own */
 	const char *subject; /* common name; NULL: name */
 	bool is_bmp;	     /* subject as BMPString */
 	const char *san;     /* as OpenSSL writes it: "DNS:a,URI:b:c,IP:::1" */

@@ -8,6 +8,8 @@
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
+#include "../sanitized.h"
+
 /*
  * Starts a child that does something and stops before it and after it. No
  * clocks in there: slowly stepped, a read of the clock never ends.
@@ -15,8 +17,12 @@
 static inline pid_t start_child(bool (*do_it)(void *what), void *what)
 {
 	int status;
-	pid_t pid = fork();
+	pid_t pid;
 
+#ifdef IS_SANITIZED
+	cr_skip_test("the instructions of a sanitizer take too long");
+#endif
+	pid = fork();
 	if (pid == 0) {
 		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
 			_exit(77);

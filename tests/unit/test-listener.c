@@ -8,11 +8,27 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "listener.h"
 
 static unsigned int taken, failures;
+
+/* So many ports are somebody else's in IPv4. */
+static unsigned int taken_ports, binds;
+
+int bind(int fd, __CONST_SOCKADDR_ARG name, socklen_t size)
+{
+	binds++;
+	if (name.__sockaddr__->sa_family == AF_INET && taken_ports > 0) {
+		taken_ports--;
+		errno = EADDRINUSE;
+		return -1;
+	}
+	return (int)syscall(SYS_bind, fd, name.__sockaddr__, size);
+}
+
 static int last_error, last_fd = -1;
 
 static void accepted(struct ur_listener *listener, int fd)
@@ -152,6 +168,31 @@ Test(listener, bind_both_families)
 		getsockopt(fds[1], IPPROTO_IPV6, IPV6_V6ONLY, &one, &size);
 		cr_expect_eq(one, 1);
 	}
+}
+
+/* A port that the kernel chose in one family may be taken in the other. */
+Test(listener, any_port_is_one_that_is_free_in_both_families)
+{
+	int fds[2], count;
+
+	taken_ports = 3;
+	count = ur_listener_bind("*:0", fds);
+	cr_assert_gt(count, 0);
+	for (int i = 0; i < count; i++)
+		close(fds[i]);
+}
+
+/* But it is not sought for ever, and a port that was named is no other. */
+Test(listener, a_port_that_is_taken_is_an_error)
+{
+	int fds[2];
+
+	taken_ports = UINT32_MAX;
+	cr_expect_eq(ur_listener_bind("*:0", fds), -EADDRINUSE);
+	cr_expect_lt(binds, 100);
+	binds = 0;
+	cr_expect_eq(ur_listener_bind("*:1", fds), -EADDRINUSE);
+	cr_expect_leq(binds, 2);
 }
 
 /* A socket that its former owner shuts down ends, and costs nothing more. */
