@@ -230,7 +230,7 @@ class Lookups(harness.StageTest):
 
 
 VERSION_OF_TABLE = 8  # lib/slot.h: where the header has it
-META_OF_STORE = b'uidrecv\n\0\0\0\2'  # lib/store-env.c: magic and schema
+META_OF_STORE = b'uidrecv\n\0\0\0\3'  # lib/store-env.c: magic and schema
 
 
 class Stores(harness.StageTest):
@@ -283,7 +283,7 @@ class Stores(harness.StageTest):
 
     def test_another_schema(self):
         self.make()
-        self.patch_meta(8, b'\0\0\0\3')
+        self.patch_meta(8, b'\0\0\0\4')
         self.refused('schema', str(self.stage.store))
 
     def test_damaged_record(self):
