@@ -90,12 +90,6 @@ static const struct ur_conn_ops ops = {
     .gone = on_gone,
 };
 
-static bool is_same_host(const struct ur_conn *a, const struct ur_conn *b)
-{
-	return a->peer_address.hi == b->peer_address.hi &&
-	       a->peer_address.lo == b->peer_address.lo;
-}
-
 /*
  * For the latest, the first in the list, who is over gives way first, else the
  * oldest of its own host, so that no host pushes out all others, else the
@@ -111,7 +105,7 @@ static void make_room(struct uidrecv_agent_listener *listener,
 	for (struct ur_conn *conn = latest->next; conn; conn = conn->next) {
 		count++;
 		oldest = conn;
-		if (is_same_host(conn, latest))
+		if (ur_conn_is_same_host(conn, latest))
 			own = conn;
 		if (conn->state >= UR_CONN_FLUSHING)
 			over = conn;

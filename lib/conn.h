@@ -104,6 +104,13 @@ void ur_conn_resume(struct ur_conn *conn);
 /* What is queued and not yet taken by the kernel. */
 size_t ur_conn_queued(const struct ur_conn *conn);
 
+static inline bool ur_conn_is_same_host(const struct ur_conn *a,
+					const struct ur_conn *b)
+{
+	return a->peer_address.hi == b->peer_address.hi &&
+	       a->peer_address.lo == b->peer_address.lo;
+}
+
 /* Says in detail why it ended, for a log line. Never NULL. */
 const char *ur_conn_get_error(const struct ur_conn *conn);
 

@@ -8,15 +8,14 @@
 #define WINDOW 256
 
 static uint64_t count_same_source(const struct uidrecv_receiver *receiver,
-				  struct uidrecv_address address)
+				  const struct ur_conn *latest)
 {
 	uint64_t count = 0;
 
 	for (const struct ur_conn *conn = receiver->conns; conn;
 	     conn = conn->next)
 		count += !ur_receiver_has_dialled(conn) &&
-			 conn->peer_address.hi == address.hi &&
-			 conn->peer_address.lo == address.lo;
+			 ur_conn_is_same_host(conn, latest);
 	return count;
 }
 
@@ -28,14 +27,25 @@ static bool is_in_handshake(const struct ur_conn *conn)
 		conn->session.state < UR_SESSION_OPEN);
 }
 
-/* The oldest that is not open yet gives way: most likely it never will be. */
-static void drop_oldest_handshake(struct uidrecv_receiver *receiver)
+/*
+ * The oldest that is not open yet gives way to the latest, for most likely it
+ * never will be: one of the same host if there is one, so that no host pushes
+ * out all others.
+ */
+static void drop_oldest_handshake(struct uidrecv_receiver *receiver,
+				  const struct ur_conn *latest)
 {
-	struct ur_conn *oldest = NULL;
+	struct ur_conn *oldest = NULL, *own = NULL;
 
-	for (struct ur_conn *conn = receiver->conns; conn; conn = conn->next)
-		if (is_in_handshake(conn))
-			oldest = conn;
+	for (struct ur_conn *conn = receiver->conns; conn; conn = conn->next) {
+		if (conn == latest || !is_in_handshake(conn))
+			continue;
+		oldest = conn;
+		if (ur_conn_is_same_host(conn, latest))
+			own = conn;
+	}
+	if (own)
+		oldest = own;
 	if (!oldest)
 		return;
 	receiver->stats.refused_limit++;
@@ -88,8 +98,6 @@ void ur_receiver_accepted(struct ur_listener *listener, int fd)
 		close(fd);
 		return;
 	}
-	if (receiver->handshakes >= receiver->options.handshakes_max)
-		drop_oldest_handshake(receiver);
 	error = ur_conn_new(&conn, fd, &receiver->conns, &options);
 	if (error) {
 		ur_log(&receiver->log, UIDRECV_LOG_ERROR,
@@ -99,7 +107,7 @@ void ur_receiver_accepted(struct ur_listener *listener, int fd)
 	}
 	receiver->stats.connections++;
 	receiver->handshakes++;
-	if (count_same_source(receiver, conn->peer_address) >
+	if (count_same_source(receiver, conn) >
 	    receiver->options.per_source_max) {
 		receiver->stats.refused_limit++;
 		ur_log_peer(&receiver->log, UIDRECV_LOG_WARNING,
@@ -109,6 +117,8 @@ void ur_receiver_accepted(struct ur_listener *listener, int fd)
 		ur_conn_free(conn);
 		return;
 	}
+	if (receiver->handshakes > receiver->options.handshakes_max)
+		drop_oldest_handshake(receiver, conn);
 	if (receiver->is_blocked)
 		ur_conn_pause(conn);
 }

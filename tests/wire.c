@@ -12,6 +12,13 @@
 
 int wire_connect(const struct live *live)
 {
+	return wire_connect_from(live, INADDR_LOOPBACK);
+}
+
+int wire_connect_from(const struct live *live, uint32_t address)
+{
+	struct sockaddr_in from = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(address)};
 	struct sockaddr_in name = {.sin_family = AF_INET,
 				   .sin_port = htons(live->port),
 				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -20,6 +27,7 @@ int wire_connect(const struct live *live)
 
 	cr_assert(fd >= 0);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	cr_assert_eq(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
 	cr_assert(connect(fd, (struct sockaddr *)&name, sizeof(name)) == 0 ||
 		      errno == EINPROGRESS,
 		  "%s", strerror(errno));

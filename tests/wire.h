@@ -21,6 +21,8 @@ struct wire {
 
 /* A TCP connection, not blocking; live->port. */
 int wire_connect(const struct live *live);
+/* From one of 127.0.0.0/8, in host byte order. */
+int wire_connect_from(const struct live *live, uint32_t address);
 
 /* Connects as NAME (NULL: without a certificate); no handshake yet. */
 void wire_new(struct wire *wire, struct live *live, const char *name);

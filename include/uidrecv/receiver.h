@@ -56,12 +56,16 @@ struct uidrecv_receiver_options {
 	uint32_t table_group_plus_1; /* its group + 1; 0: as created */
 
 	uint32_t connections_max; /* 0: 10,000 */
-	uint32_t handshakes_max;  /* at once, before READY; 0: 500 */
-	uint32_t per_source_max;  /* connections of one address; 0: 1,000 */
-	uint32_t handshake_ms;	  /* until READY; 0: 10,000 */
-	uint32_t hold_min_s;	  /* 0: 10 */
-	uint32_t hold_max_s;	  /* 0: 90 */
-	uint32_t frame_max;	  /* longest body, bytes; 0: 65,536 */
+	/*
+	 * Connections that came, before READY; 0: 500. Of more the oldest gives
+	 * way, one of the same host as the latest if there is one.
+	 */
+	uint32_t handshakes_max;
+	uint32_t per_source_max; /* connections of one address; 0: 1,000 */
+	uint32_t handshake_ms;	 /* until READY; 0: 10,000 */
+	uint32_t hold_min_s;	 /* 0: 10 */
+	uint32_t hold_max_s;	 /* 0: 90 */
+	uint32_t frame_max;	 /* longest body, bytes; 0: 65,536 */
 	/*
 	 * Records in one commit; 0: 65,536. A connection whose UPDATE goes
 	 * beyond it is read on after the commit.

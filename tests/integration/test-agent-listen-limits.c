@@ -122,21 +122,6 @@ Test(agent_listen_limits, N04_who_is_over_gives_way_first)
 	close_scene(&scene);
 }
 
-static int connect_from(const struct live *live, uint32_t address)
-{
-	struct sockaddr_in from = {.sin_family = AF_INET,
-				   .sin_addr.s_addr = htonl(address)};
-	struct sockaddr_in to = {.sin_family = AF_INET,
-				 .sin_port = htons(live->port),
-				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	cr_assert_geq(fd, 0);
-	cr_assert_eq(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
-	cr_assert_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
-	return fd;
-}
-
 /* Nor does one host that says nothing, however often it connects. */
 Test(agent_listen_limits, N04_one_host_does_not_push_out_others)
 {
@@ -149,7 +134,7 @@ Test(agent_listen_limits, N04_one_host_does_not_push_out_others)
 	wire_new(&slow, live, names[0]);
 	live_await(live, scene.listener->conns);
 	for (size_t i = 0; i < 50; i++) {
-		fds[i] = connect_from(live, INADDR_LOOPBACK + 1);
+		fds[i] = wire_connect_from(live, INADDR_LOOPBACK + 1);
 		live_turns(live, 2);
 	}
 	cr_assert(wire_shake(&slow));

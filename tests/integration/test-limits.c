@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Connections, handshakes and log lines are bounded. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -103,6 +104,30 @@ Test(limits, handshakes_max)
 	let_in(&live, agent);
 	cr_expect_eq(agent->events[UIDRECV_AGENT_LOST], 0);
 	close_many(fds, 20);
+	live_done(&live);
+}
+
+/* A host that says nothing pushes out itself, however often it connects. */
+Test(limits, N04_one_host_does_not_push_out_others)
+{
+	struct live live;
+	struct wire slow;
+	int fds[50];
+
+	live_init(&live, "a.example", NULL);
+	live.options.handshakes_max = 8;
+	live_start(&live);
+	wire_new(&slow, &live, "a.example");
+	live_await(&live, live_stats(&live).accepted == 1);
+	for (int i = 0; i < 50; i++) {
+		fds[i] = wire_connect_from(&live, INADDR_LOOPBACK + 1);
+		live_turns(&live, 2);
+	}
+	live_await(&live, live_stats(&live).accepted == 51);
+	cr_expect_eq(live_stats(&live).connections, 8);
+	cr_assert(wire_shake(&slow));
+	close_many(fds, 50);
+	wire_free(&slow);
 	live_done(&live);
 }
 
