@@ -94,6 +94,18 @@ static bool is_local(const struct ts_traffic *traffic,
 		       sizeof(address), compare_addresses) != NULL;
 }
 
+/* Does a flow of this host never leave it? */
+static bool stays_here(const struct ts_traffic *traffic,
+		       struct uidrecv_address ours,
+		       struct uidrecv_address theirs)
+{
+	bool is_loopback = uidrecv_address_is_ipv4(ours)
+			       ? (uint32_t)ours.lo >> 24 == 127
+			       : ours.hi == 0 && ours.lo == 1;
+
+	return is_loopback || is_local(traffic, theirs);
+}
+
 /* 127.x.y.z, the same as an IPv6 address, or ::1; little-endian words. */
 static bool is_loopback(const char *hex)
 {
@@ -228,12 +240,14 @@ static int count_entry(enum nf_conntrack_msg_type type,
 	ours = address_of(entry, ATTR_REPL_IPV4_DST, ATTR_REPL_IPV6_DST);
 	if (!is_local(traffic, ours))
 		return NFCT_CB_CONTINUE;
+	theirs = address_of(entry, ATTR_REPL_IPV4_SRC, ATTR_REPL_IPV6_SRC);
+	if (stays_here(traffic, ours, theirs))
+		return NFCT_CB_CONTINUE;
 	origin = address_of(entry, ATTR_ORIG_IPV4_SRC, ATTR_ORIG_IPV6_SRC);
 	traffic->forwarded += !is_local(traffic, origin);
 	block->flows++;
 	if (!ts_block_is_said(block))
 		return NFCT_CB_CONTINUE;
-	theirs = address_of(entry, ATTR_REPL_IPV4_SRC, ATTR_REPL_IPV6_SRC);
 	hash = mix(hash, nfct_get_attr_u8(entry, ATTR_L4PROTO));
 	hash = mix(hash, nfct_get_attr_u16(entry, ATTR_REPL_PORT_SRC));
 	hash = mix(mix(hash, theirs.hi), theirs.lo);
