@@ -95,12 +95,14 @@ static void take_rejected(struct ts_firewall *firewall, struct ts_share *share,
 {
 	if (event->ticket == firewall->system_ticket) {
 		firewall->is_system_refused = true;
-		ts_log(
-		    UIDRECV_LOG_ERROR,
-		    "%s refuses this host as a multi-user system, so nobody "
-		    "gets ports: %s %s; look at the agent's line in its list",
-		    firewall->name, uidrecv_reject_name(event->code),
-		    event->text);
+		ts_log(UIDRECV_LOG_ERROR,
+		       "%s refuses this host as a multi-user system, so nobody "
+		       "gets ports: %s %s; %s",
+		       firewall->name, uidrecv_reject_name(event->code),
+		       event->text,
+		       event->code == UIDRECV_REJECT_ADDRESS_TAKEN
+			   ? "end that system there first"
+			   : "look at the agent's line in its list");
 		return;
 	}
 	for (size_t i = 0; i < share->blocks_count; i++)
