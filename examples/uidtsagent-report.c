@@ -140,6 +140,27 @@ void ts_report_changes(struct ts_report *report, const struct ts_share *share,
 	complain(report, share, firewalls, now_us);
 }
 
+static void add_system(struct output *output,
+		       const struct uidrecv_system *system)
+{
+	char texts[(1 + UIDRECV_ALIASES_MAX) * UIDRECV_ADDRESS_TEXT_MAX];
+	char text[UIDRECV_ADDRESS_TEXT_MAX];
+	int size = 0;
+
+	for (uint32_t i = 0; i <= system->aliases_count; i++)
+		size += snprintf(
+		    texts + size, sizeof(texts) - (size_t)size, "%s%s",
+		    i == 0 ? "" : ",",
+		    uidrecv_address_format(i == 0 ? system->address
+						  : system->aliases[i - 1],
+					   text));
+	output_line(
+	    output,
+	    "system ports=%u-%" PRIu32 " block=%" PRIu32 " addresses=%s",
+	    system->ports.start, system->ports.start + system->ports.count - 1,
+	    system->block_size, texts);
+}
+
 static void add_user(struct output *output, const struct ts_user *user)
 {
 	char name[UIDRECV_USER_TEXT_MAX];
@@ -182,6 +203,7 @@ void ts_report_state(const struct ts_report *report, struct output *output,
 		     const struct ts_share *share,
 		     const struct ts_firewalls *firewalls)
 {
+	add_system(output, &share->system);
 	for (size_t i = 0; i < share->blocks_count; i++)
 		if (share->blocks[i].state != TS_FREE)
 			add_block(output, share, &share->blocks[i]);

@@ -348,6 +348,12 @@ class HostTest(world.AgentTest):
             self.world.ip(self.world.host, 'addr', what, '10.78.1.77/24', 'dev',
                           'wan')
             world.eventually(lambda: sorted(self.aliases()) == sorted(expected))
+            shown = self.agent.state()['system'][0]
+            self.assertEqual(what == 'add',
+                             '10.78.1.77' in shown['addresses'].split(','))
+        self.assertEqual(('20000-39999', '200', world.HOST6),
+                         (shown['ports'], shown['block'],
+                          shown['addresses'].split(',')[-1]))
 
     def aliases(self):
         return [value for kind, value in self.firewall.system
