@@ -160,9 +160,10 @@ UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_receiver_listen_fd(
  * @return 0; -EINVAL, -ENOMEM, UIDRECV_E_CREDENTIALS if an agent on it has a
  *         dial and the receiver no certificate, or an error of the store: the
  *         old list is in force; -EAGAIN: likewise, for what agents have said
- * can be neither stored nor published at the moment, try again later; or an
- * error of the table's file (-ENOSPC, -EACCES, ...): the new list is in force,
- * the old table stays in place, and dispatch goes on trying.
+ *         can be neither stored nor published at the moment, try again later;
+ *         or an error of the table's file (-ENOSPC, -EACCES, ...): the new list
+ *         is in force, the old table stays in place, and dispatch goes on
+ *         trying.
  *
  * @since 0.1
  */
@@ -180,7 +181,8 @@ UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_receiver_set_agents(
  * @param receiver  Not NULL.
  * @param name      The name of an agent on the list (a DNS name in lower case),
  *                  which must be in the certificate that it shows. While a
- * later list lacks it, or has a dial for it, this call is without effect.
+ *                  later list lacks it, or has a dial for it, this call is
+ *                  without effect.
  * @param host      A host name, which is resolved without blocking at each
  *                  attempt (hosts file and DNS; IPv4 and IPv6 addresses are
  *                  tried in turn), or an address.
