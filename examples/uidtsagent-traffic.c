@@ -316,16 +316,41 @@ static int count_all(struct ts_traffic *traffic, struct ts_share *share)
 	return dump(traffic);
 }
 
+static void close_conntrack(struct ts_traffic *traffic)
+{
+	if (traffic->conntrack != NULL)
+		nfct_close(traffic->conntrack);
+	traffic->conntrack = NULL;
+}
+
+static int open_conntrack(struct ts_traffic *traffic)
+{
+	if (traffic->conntrack != NULL)
+		return 0;
+	traffic->conntrack = nfct_open(CONNTRACK, 0);
+	if (traffic->conntrack == NULL)
+		return -errno;
+	if (nfct_callback_register(traffic->conntrack, NFCT_T_ALL, count_entry,
+				   traffic) == 0)
+		return 0;
+	close_conntrack(traffic);
+	return -ENOMEM;
+}
+
 int ts_traffic_count(struct ts_traffic *traffic, struct ts_share *share,
 		     uint64_t now_us)
 {
-	int result = count_all(traffic, share);
+	int result = open_conntrack(traffic);
 
+	if (result == 0)
+		result = count_all(traffic, share);
 	if (result == 0) {
 		weigh_flows(traffic, share);
 		ts_share_count(share, now_us);
 		return 0;
 	}
+	/* What is left of an answer would be taken for the next one. */
+	close_conntrack(traffic);
 	/* What is not known may be in use. */
 	for (size_t i = 0; i < share->blocks_count; i++)
 		share->blocks[i].flows++;
@@ -334,22 +359,20 @@ int ts_traffic_count(struct ts_traffic *traffic, struct ts_share *share,
 
 int ts_traffic_open(struct ts_traffic *traffic, const struct ts_share *share)
 {
+	int result;
+
 	*traffic = (struct ts_traffic){0};
 	if (getrandom(&traffic->seed, sizeof(traffic->seed), 0) < 0)
 		return -errno;
-	traffic->conntrack = nfct_open(CONNTRACK, 0);
-	if (traffic->conntrack == NULL)
-		return -errno;
-	if (nfct_callback_register(traffic->conntrack, NFCT_T_ALL, count_entry,
-				   traffic) < 0)
-		return -errno;
+	result = open_conntrack(traffic);
+	if (result < 0)
+		return result;
 	return read_sockets(traffic, share, true);
 }
 
 void ts_traffic_close(struct ts_traffic *traffic)
 {
-	if (traffic->conntrack != NULL)
-		nfct_close(traffic->conntrack);
+	close_conntrack(traffic);
 	free(traffic->sockets);
 	free(traffic->flows);
 	free(traffic->locals);
