@@ -55,8 +55,7 @@ void ts_firewalls_open(struct ts_firewalls *firewalls,
 	result = uidrecv_agent_listener_new(
 	    &firewalls->listener, &options->listener, error, sizeof(error));
 	if (result < 0)
-		cli_die(result == -EADDRINUSE ? CLI_FAILED : CLI_USAGE,
-			"--listen %s: %s", options->listener.address,
+		cli_die(result == -EADDRINUSE ? CLI_FAILED : CLI_USAGE, "%s",
 			*error ? error : uidrecv_strerror(result));
 	for (size_t i = 0; i < options->count; i++)
 		add_firewall(firewalls, options->names[i], &options->listener,
@@ -95,12 +94,15 @@ static void take_rejected(struct ts_firewall *firewall, struct ts_share *share,
 {
 	if (event->ticket == firewall->system_ticket) {
 		firewall->is_system_refused = true;
-		ts_log(
-		    UIDRECV_LOG_ERROR,
-		    "%s refuses this host as a multi-user system, so nobody "
-		    "gets ports: %s %s; look at the agent's line in its list",
-		    firewall->name, uidrecv_reject_name(event->code),
-		    event->text);
+		ts_log(UIDRECV_LOG_ERROR,
+		       "%s refuses this host as a multi-user system, so nobody "
+		       "gets ports, unless one of before stands: %s %s; %s",
+		       firewall->name, uidrecv_reject_name(event->code),
+		       event->text,
+		       event->code == UIDRECV_REJECT_ADDRESS_TAKEN
+			   ? "end that system there first"
+			   : "look at the agent's line in its list, and at "
+			     "the addresses that SIGUSR1 shows here");
 		return;
 	}
 	for (size_t i = 0; i < share->blocks_count; i++)

@@ -2,6 +2,7 @@
 #include "uidtsagent-options.h"
 
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -103,7 +104,8 @@ static const struct option options[] = {
 
 /* FIRST-LAST */
 static void parse_range(const char *option, const char *text, uint64_t max,
-			uint64_t *ret_first, uint64_t *ret_last)
+			const char *example, uint64_t *ret_first,
+			uint64_t *ret_last)
 {
 	const char *dash = strchr(text, '-');
 	char first[24];
@@ -115,15 +117,16 @@ static void parse_range(const char *option, const char *text, uint64_t max,
 	    cli_number(dash + 1, 10, *ret_first, max, ret_last))
 		return;
 wrong:
-	cli_die(CLI_USAGE, "%s %s: give FIRST-LAST, such as 20000-39999",
-		option, text);
+	cli_die(CLI_USAGE,
+		"%s %s: give FIRST-LAST, such as %s; the last may be %" PRIu64,
+		option, text, example, max);
 }
 
 static struct uidrecv_ports parse_ports(const char *option, const char *text)
 {
 	uint64_t first = 0, last = 0;
 
-	parse_range(option, text, LAST_PORT, &first, &last);
+	parse_range(option, text, LAST_PORT, "20000-39999", &first, &last);
 	return (struct uidrecv_ports){(uint16_t)first,
 				      (uint32_t)(last - first + 1)};
 }
@@ -132,7 +135,8 @@ static void parse_uids(struct ts_users *users, const char *text)
 {
 	uint64_t first = 0, last = 0;
 
-	parse_range("--uids", text, UINT32_MAX - 1, &first, &last);
+	parse_range("--uids", text, UINT32_MAX - 1, "1000-60000", &first,
+		    &last);
 	users->uid_first = (uid_t)first;
 	users->uid_last = (uid_t)last;
 	users->utmp_path = NULL;

@@ -59,11 +59,38 @@ static size_t count_connected(const struct ts_firewalls *firewalls)
 	return count;
 }
 
+static bool is_slow(const struct ts_firewall *firewall,
+		    const struct ts_share *share, uint64_t now_us)
+{
+	for (size_t i = 0; i < share->blocks_count; i++) {
+		const struct ts_block *block = &share->blocks[i];
+		const struct ts_told *told = &firewall->told[i];
+
+		if (block->state == TS_ASKED && !told->is_refused &&
+		    now_us - block->since_us >= MINUTE_US &&
+		    (told->ticket == 0 || told->ticket > firewall->acked))
+			return true;
+	}
+	return false;
+}
+
+const char *ts_report_find_slow(const struct ts_share *share,
+				const struct ts_firewalls *firewalls,
+				uint64_t now_us)
+{
+	for (size_t i = 0; i < firewalls->count; i++)
+		if (firewalls->list[i].is_connected &&
+		    is_slow(&firewalls->list[i], share, now_us))
+			return firewalls->list[i].name;
+	return NULL;
+}
+
 static void complain(struct ts_report *report, const struct ts_share *share,
 		     const struct ts_firewalls *firewalls, uint64_t now_us)
 {
 	size_t waiting = count_waiting(share);
 	size_t asked = count_state(share, TS_ASKED);
+	const char *slow;
 
 	/* A start takes its time. */
 	if (report->complained_us == 0)
@@ -76,6 +103,13 @@ static void complain(struct ts_report *report, const struct ts_share *share,
 		       "no firewall is connected, and users wait for one");
 		return;
 	}
+	slow = ts_report_find_slow(share, firewalls, now_us);
+	if (slow != NULL)
+		ts_log(UIDRECV_LOG_WARNING,
+		       "%s is connected, but acknowledges nothing for a "
+		       "minute, and users wait for it: see its log, or take "
+		       "it off the command line",
+		       slow);
 	if (waiting > 0)
 		ts_log(UIDRECV_LOG_WARNING,
 		       "%zu users wait for a block: %zu rest, %zu are in use; "
@@ -104,6 +138,27 @@ void ts_report_changes(struct ts_report *report, const struct ts_share *share,
 		report->states[i] = block->state;
 	}
 	complain(report, share, firewalls, now_us);
+}
+
+static void add_system(struct output *output,
+		       const struct uidrecv_system *system)
+{
+	char texts[(1 + UIDRECV_ALIASES_MAX) * UIDRECV_ADDRESS_TEXT_MAX];
+	char text[UIDRECV_ADDRESS_TEXT_MAX];
+	int size = 0;
+
+	for (uint32_t i = 0; i <= system->aliases_count; i++)
+		size += snprintf(
+		    texts + size, sizeof(texts) - (size_t)size, "%s%s",
+		    i == 0 ? "" : ",",
+		    uidrecv_address_format(i == 0 ? system->address
+						  : system->aliases[i - 1],
+					   text));
+	output_line(
+	    output,
+	    "system ports=%u-%" PRIu32 " block=%" PRIu32 " addresses=%s",
+	    system->ports.start, system->ports.start + system->ports.count - 1,
+	    system->block_size, texts);
 }
 
 static void add_user(struct output *output, const struct ts_user *user)
@@ -148,6 +203,7 @@ void ts_report_state(const struct ts_report *report, struct output *output,
 		     const struct ts_share *share,
 		     const struct ts_firewalls *firewalls)
 {
+	add_system(output, &share->system);
 	for (size_t i = 0; i < share->blocks_count; i++)
 		if (share->blocks[i].state != TS_FREE)
 			add_block(output, share, &share->blocks[i]);

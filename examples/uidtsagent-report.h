@@ -16,6 +16,14 @@ struct ts_report {
 void ts_report_changes(struct ts_report *report, const struct ts_share *share,
 		       const struct ts_firewalls *firewalls, uint64_t now_us);
 
+/*
+ * A firewall that is connected and has not acknowledged for a minute whose a
+ * block is, nor refused it; NULL: there is none.
+ */
+const char *ts_report_find_slow(const struct ts_share *share,
+				const struct ts_firewalls *firewalls,
+				uint64_t now_us);
+
 /* Prints the state. */
 void ts_report_state(const struct ts_report *report, struct output *output,
 		     const struct ts_share *share,

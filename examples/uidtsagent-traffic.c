@@ -94,6 +94,18 @@ static bool is_local(const struct ts_traffic *traffic,
 		       sizeof(address), compare_addresses) != NULL;
 }
 
+/* Does a flow of this host never leave it? */
+static bool stays_here(const struct ts_traffic *traffic,
+		       struct uidrecv_address ours,
+		       struct uidrecv_address theirs)
+{
+	bool is_loopback = uidrecv_address_is_ipv4(ours)
+			       ? (uint32_t)ours.lo >> 24 == 127
+			       : ours.hi == 0 && ours.lo == 1;
+
+	return is_loopback || is_local(traffic, theirs);
+}
+
 /* 127.x.y.z, the same as an IPv6 address, or ::1; little-endian words. */
 static bool is_loopback(const char *hex)
 {
@@ -229,12 +241,14 @@ static int count_entry(enum nf_conntrack_msg_type type,
 	ours = address_of(entry, ATTR_REPL_IPV4_DST, ATTR_REPL_IPV6_DST);
 	if (!is_local(traffic, ours))
 		return NFCT_CB_CONTINUE;
+	theirs = address_of(entry, ATTR_REPL_IPV4_SRC, ATTR_REPL_IPV6_SRC);
+	if (stays_here(traffic, ours, theirs))
+		return NFCT_CB_CONTINUE;
 	origin = address_of(entry, ATTR_ORIG_IPV4_SRC, ATTR_ORIG_IPV6_SRC);
 	traffic->forwarded += !is_local(traffic, origin);
 	block->flows++;
 	if (!ts_block_is_said(block))
 		return NFCT_CB_CONTINUE;
-	theirs = address_of(entry, ATTR_REPL_IPV4_SRC, ATTR_REPL_IPV6_SRC);
 	hash = mix(hash, nfct_get_attr_u8(entry, ATTR_L4PROTO));
 	hash = mix(hash, nfct_get_attr_u16(entry, ATTR_REPL_PORT_SRC));
 	hash = mix(mix(hash, theirs.hi), theirs.lo);
@@ -304,16 +318,41 @@ static int count_all(struct ts_traffic *traffic, struct ts_share *share)
 	return dump(traffic);
 }
 
+static void close_conntrack(struct ts_traffic *traffic)
+{
+	if (traffic->conntrack != NULL)
+		nfct_close(traffic->conntrack);
+	traffic->conntrack = NULL;
+}
+
+static int open_conntrack(struct ts_traffic *traffic)
+{
+	if (traffic->conntrack != NULL)
+		return 0;
+	traffic->conntrack = nfct_open(CONNTRACK, 0);
+	if (traffic->conntrack == NULL)
+		return -errno;
+	if (nfct_callback_register(traffic->conntrack, NFCT_T_ALL, count_entry,
+				   traffic) == 0)
+		return 0;
+	close_conntrack(traffic);
+	return -ENOMEM;
+}
+
 int ts_traffic_count(struct ts_traffic *traffic, struct ts_share *share,
 		     uint64_t now_us)
 {
-	int result = count_all(traffic, share);
+	int result = open_conntrack(traffic);
 
+	if (result == 0)
+		result = count_all(traffic, share);
 	if (result == 0) {
 		weigh_flows(traffic, share);
 		ts_share_count(share, now_us);
 		return 0;
 	}
+	/* What is left of an answer would be taken for the next one. */
+	close_conntrack(traffic);
 	/* What is not known may be in use. */
 	for (size_t i = 0; i < share->blocks_count; i++)
 		share->blocks[i].flows++;
@@ -322,22 +361,20 @@ int ts_traffic_count(struct ts_traffic *traffic, struct ts_share *share,
 
 int ts_traffic_open(struct ts_traffic *traffic, const struct ts_share *share)
 {
+	int result;
+
 	*traffic = (struct ts_traffic){0};
 	if (getrandom(&traffic->seed, sizeof(traffic->seed), 0) < 0)
 		return -errno;
-	traffic->conntrack = nfct_open(CONNTRACK, 0);
-	if (traffic->conntrack == NULL)
-		return -errno;
-	if (nfct_callback_register(traffic->conntrack, NFCT_T_ALL, count_entry,
-				   traffic) < 0)
-		return -errno;
+	result = open_conntrack(traffic);
+	if (result < 0)
+		return result;
 	return read_sockets(traffic, share, true);
 }
 
 void ts_traffic_close(struct ts_traffic *traffic)
 {
-	if (traffic->conntrack != NULL)
-		nfct_close(traffic->conntrack);
+	close_conntrack(traffic);
 	free(traffic->sockets);
 	free(traffic->flows);
 	free(traffic->locals);

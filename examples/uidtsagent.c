@@ -88,7 +88,10 @@ static void catch_signals(void)
 static void open_rules(void)
 {
 	if (ts_rules_open(&program.rules) < 0)
-		cli_die(CLI_FAILED, "%s", program.rules.error);
+		cli_die(CLI_FAILED,
+			"%s; this needs root, and a kernel with "
+			"nftables",
+			program.rules.error);
 }
 
 static void undo(void)

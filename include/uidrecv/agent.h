@@ -9,8 +9,9 @@
  * struct uidrecv_agent_listener takes the connections, and hands each to the
  * struct uidrecv_agent that was made for that receiver.
  *
- * Threads: one thread at a time per agent; different agents are independent.
- * After fork() only the parent may use it; a child may free its copy.
+ * Threads: one thread at a time per agent; different agents are independent,
+ * but a listener and all its agents are one: one thread at a time for all of
+ * them. After fork() only the parent may use them; a child may free its copies.
  */
 #ifndef UIDRECV_AGENT_H
 #define UIDRECV_AGENT_H

@@ -165,8 +165,8 @@ UIDRECV_API UIDRECV_MUST_CHECK int uidrecv_receiver_listen_fd(
  *         dial and the receiver no certificate, or an error of the store: the
  *         old list is in force; -EAGAIN: likewise, for what agents have said
  *         can be neither stored nor published at the moment, try again later;
- *         or an error of the table's file (-ENOSPC, -EACCES, ...): the new
- *         list is in force, the old table stays in place, and dispatch goes on
+ *         or an error of the table's file (-ENOSPC, -EACCES, ...): the new list
+ *         is in force, the old table stays in place, and dispatch goes on
  *         trying.
  *
  * @since 0.1

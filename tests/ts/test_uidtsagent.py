@@ -305,6 +305,26 @@ class HostTest(world.AgentTest):
         self.assertEqual({FIRST + 5}, set(
             self.world.capture.ports_to(world.PORT, start)))
 
+    def test_flows_that_stay_on_the_host_hold_no_block(self):
+        """They are seen by no firewall, and there may always be some."""
+        self.agent = self.host.start_agent()
+        local = self.world.listen(self.world.host, socket.AF_INET,
+                                  socket.SOCK_STREAM, 700)
+        threading.Thread(target=self.world._serve_tcp, args=(local,),
+                         daemon=True).start()
+        root = self.host.stage.keep(world.User(self.world, 0))
+        ports = []
+        for to in ('127.0.0.1', '127.0.0.53', world.HOST4):
+            ports.append(FIRST + (10 + len(ports)) * SIZE)
+            self.assertEqual(ports[-1],
+                             root.open(port=700, bind=ports[-1], to=to))
+        self.pass_looks()
+        # Nobody was told anything: all blocks rest, and are shown.
+        flows = {int(block[''].split('-')[0]): block['flows']
+                 for block in self.agent.state()['block']}
+        self.assertEqual(dict.fromkeys(ports, '0'),
+                         {port: flows[port] for port in ports})
+
     def test_only_the_right_to_change_the_network_is_left(self):
         self.begin('alice')
         status = dict(
@@ -328,6 +348,12 @@ class HostTest(world.AgentTest):
             self.world.ip(self.world.host, 'addr', what, '10.78.1.77/24', 'dev',
                           'wan')
             world.eventually(lambda: sorted(self.aliases()) == sorted(expected))
+            shown = self.agent.state()['system'][0]
+            self.assertEqual(what == 'add',
+                             '10.78.1.77' in shown['addresses'].split(','))
+        self.assertEqual(('20000-39999', '200', world.HOST6),
+                         (shown['ports'], shown['block'],
+                          shown['addresses'].split(',')[-1]))
 
     def aliases(self):
         return [value for kind, value in self.firewall.system
