@@ -82,15 +82,17 @@ static int find_locals(struct ts_traffic *traffic)
 		traffic->locals[traffic->locals_count++] = address;
 	}
 	freeifaddrs(list);
-	qsort(traffic->locals, traffic->locals_count, sizeof(*traffic->locals),
-	      compare_addresses);
+	if (traffic->locals_count > 0)
+		qsort(traffic->locals, traffic->locals_count,
+		      sizeof(*traffic->locals), compare_addresses);
 	return result;
 }
 
 static bool is_local(const struct ts_traffic *traffic,
 		     struct uidrecv_address address)
 {
-	return bsearch(&address, traffic->locals, traffic->locals_count,
+	return traffic->locals_count > 0 &&
+	       bsearch(&address, traffic->locals, traffic->locals_count,
 		       sizeof(address), compare_addresses) != NULL;
 }
 
