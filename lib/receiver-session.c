@@ -165,6 +165,11 @@ void ur_receiver_completed(void *owner, const struct ur_batch *batch,
 	peer->records += batch->records_count - batch->refusals_count;
 	peer->records_rejected += batch->refusals_count;
 	ur_receiver_snapshot_completed(receiver, batch);
+	if (batch->type == UR_TS_CONFIG && batch->refusals_count)
+		ur_log_peer(
+		    &receiver->log, UIDRECV_LOG_WARNING, receiver->loop.now_us,
+		    "%s: its multi-user system is refused: %s",
+		    peer->right->name, uidrecv_reject_text(refusals[0].code));
 	if (!conn || !batch->serial)
 		return;
 	conn->pending_bytes -= batch->body_size;

@@ -190,6 +190,9 @@ Test(systems, T02_not_without_the_right)
 	wire_open(&wire, 7);
 	say_system(&wire, 1, "10.0.0.1", NULL);
 	hear(&wire, 1, system, 1);
+	cr_expect(live_log_has(&live.log,
+			       "other.example: its multi-user system is "
+			       "refused: the agent may not"));
 	say_blocks(&wire, 2, blocks, BLOCKS);
 	hear(&wire, 2, records, 6);
 	cr_expect_str_eq(asked(&live, "10.0.0.1", 20000), "dave");
