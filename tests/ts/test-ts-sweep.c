@@ -232,11 +232,11 @@ static void check_all(const struct sweep *sweep)
 Test(ts_sweep, T10_every_port_of_random_systems_agrees_with_an_array)
 {
 	static struct sweep sweep;
-	int tables = luck_is_long() ? TABLES_LONG : TABLES;
+	uint64_t tables = luck_is_long() ? TABLES_LONG : TABLES;
 
 	sweep.f = start(ROUND_AGENTS);
 	sweep.begun_us = now_us(sweep.f);
-	for (int i = 0; i < tables; i++) {
+	for (uint64_t i = 0; i < tables; i++) {
 		uint64_t records = luck_below(RECORDS_MAX);
 
 		configure(&sweep);
