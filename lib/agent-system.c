@@ -3,23 +3,11 @@
 #include <errno.h>
 
 #include "agent-private.h"
+#include "system.h"
 
 bool ur_agent_check_ports(struct uidrecv_ports ports)
 {
 	return ports.count > 0 && ports.count <= 65536u - ports.start;
-}
-
-static bool is_sound(const struct uidrecv_system *system)
-{
-	if (!ur_agent_check_ports(system->ports) || !system->block_size ||
-	    system->block_size > system->ports.count ||
-	    system->aliases_count > UIDRECV_ALIASES_MAX ||
-	    system->reserved_count > UIDRECV_RESERVED_MAX)
-		return false;
-	for (uint32_t i = 0; i < system->reserved_count; i++)
-		if (!ur_agent_check_ports(system->reserved[i]))
-			return false;
-	return true;
 }
 
 int uidrecv_agent_set_system(struct uidrecv_agent *agent,
@@ -29,7 +17,7 @@ int uidrecv_agent_set_system(struct uidrecv_agent *agent,
 	struct ur_set_system set;
 	int error;
 
-	if (!agent || !system || !is_sound(system))
+	if (!agent || !system || ur_system_check(system))
 		return -EINVAL;
 	error = ur_agent_may_queue(agent, UR_CAPABILITY_PORTS);
 	if (error)
