@@ -83,10 +83,11 @@ static inline struct ur_table *start(struct lookup *lookup)
 
 static inline struct lookup *new_lookup(struct uidrecv_query query)
 {
-	struct lookup *lookup =
-	    mmap(NULL, sizeof(*lookup), PROT_READ | PROT_WRITE,
-		 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct lookup *lookup;
 
+	need_few_instructions();
+	lookup = mmap(NULL, sizeof(*lookup), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	cr_assert_neq(lookup, MAP_FAILED);
 	lookup->query = query;
 	return lookup;

@@ -10,6 +10,14 @@
 
 #include "../sanitized.h"
 
+/* To be called before there is anything that a test would have to free. */
+static inline void need_few_instructions(void)
+{
+#ifdef IS_SANITIZED
+	cr_skip_test("the instructions of a sanitizer take too long");
+#endif
+}
+
 /*
  * Starts a child that does something and stops before it and after it. No
  * clocks in there: slowly stepped, a read of the clock never ends.
@@ -19,9 +27,7 @@ static inline pid_t start_child(bool (*do_it)(void *what), void *what)
 	int status;
 	pid_t pid;
 
-#ifdef IS_SANITIZED
-	cr_skip_test("the instructions of a sanitizer take too long");
-#endif
+	need_few_instructions();
 	pid = fork();
 	if (pid == 0) {
 		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
