@@ -7,8 +7,7 @@ uint32_t ur_lease_word(uint64_t kept_us, uint64_t deadline_ms,
 	uint64_t kept_ms = kept_us / 1000;
 
 	/* A lifetime that a slot cannot hold could not be compared. */
-	if (deadline_ms == UR_DEADLINE_NEVER ||
-	    lifetime_s >= UR_LIFETIME_MAX_S || kept_ms > deadline_ms ||
+	if (lifetime_s >= UR_LIFETIME_MAX_S || kept_ms > deadline_ms ||
 	    deadline_ms - kept_ms > UR_LENT_MAX_MS(lifetime_s))
 		return 0;
 	return (uint32_t)kept_ms;
@@ -20,7 +19,7 @@ bool ur_lease_may_lend(const uint64_t word[UR_SLOT_WORDS], uint32_t kept,
 	uint64_t own_ms = ur_deadline_ms(word[3]);
 	uint32_t lent_ms = (uint32_t)own_ms - kept;
 
-	return kept != 0 && deadline_ms < UR_DEADLINE_NEVER &&
+	return deadline_ms < UR_DEADLINE_NEVER &&
 	       deadline_ms - own_ms + lent_ms <=
 		   UR_LENT_MAX_MS(ur_lifetime_s(word[4]));
 }
