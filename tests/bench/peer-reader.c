@@ -76,10 +76,16 @@ static inline size_t bulk(const uint32_t *ipv4, size_t count,
 	return found > 0 ? (size_t)found : 0;
 }
 
-/* As with a receiver that lives, whose heart beats. */
+/* The table is ours, or of a receiver that beats it itself. */
+static void beat(void)
+{
+	if (table != NULL)
+		ur_table_beat(table);
+}
+
 static size_t run(enum peer_way way, const uint32_t *ipv4, size_t count)
 {
-	ur_table_beat(table);
+	beat();
 	now_us = uidrecv_now_us();
 	return peer_run(way, look, bulk, GROUP, ipv4, count);
 }
@@ -87,7 +93,7 @@ static size_t run(enum peer_way way, const uint32_t *ipv4, size_t count)
 /* The reader is told 0, and so reads the clock in each lookup. */
 static size_t run_now(enum peer_way way, const uint32_t *ipv4, size_t count)
 {
-	ur_table_beat(table);
+	beat();
 	now_us = 0;
 	return peer_run(way, look, bulk, GROUP, ipv4, count);
 }
