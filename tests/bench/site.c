@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -56,6 +57,36 @@ uint64_t site_read_proc(pid_t pid, const char *file, const char *field)
 	return value;
 }
 
+static const struct site *living; /* what is to be removed, and */
+static pid_t owner;		  /* by whom */
+
+static int remove_one(const char *path, const struct stat *stat, int flag,
+		      struct FTW *place)
+{
+	(void)stat;
+	(void)flag;
+	(void)place;
+	return remove(path);
+}
+
+static void remove_directories(void)
+{
+	if (!living || getpid() != owner)
+		return;
+	nftw(living->directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	nftw(living->table_directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	certs_free(living->certs);
+	living = NULL;
+}
+
+/* Somebody has had enough of it. */
+static void give_up(int signal)
+{
+	(void)signal;
+	remove_directories();
+	_exit(1);
+}
+
 static void make_directories(struct site *site)
 {
 	const char *tmp = getenv("TMPDIR");
@@ -86,11 +117,17 @@ void site_init(struct site *site, size_t peers)
 
 	*site = (struct site){.options = UIDRECV_RECEIVER_OPTIONS_INIT};
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTERM, give_up);
+	signal(SIGINT, give_up);
+	if (!owner)
+		atexit(remove_directories);
+	owner = getpid();
 	getrlimit(RLIMIT_NOFILE, &files);
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
 	make_directories(site);
 	site->certs = certs_new_basic(NULL, NULL);
+	living = site;
 	site->list = peers_make_list(peers);
 	site->options.store_path = site->store;
 	site->options.table_path = site->table;
@@ -107,23 +144,12 @@ void site_init(struct site *site, size_t peers)
 	peers_init(&site->peers, site->certs, peers);
 }
 
-static int remove_one(const char *path, const struct stat *stat, int flag,
-		      struct FTW *place)
-{
-	(void)stat;
-	(void)flag;
-	(void)place;
-	return remove(path);
-}
-
 void site_done(struct site *site)
 {
 	uidrecv_reader_close(site->reader);
 	peers_done(&site->peers);
 	site_stop(site);
-	nftw(site->directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	nftw(site->table_directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	certs_free(site->certs);
+	remove_directories();
 	free(site->list);
 	munmap(site->shared, sizeof(*site->shared));
 }
@@ -193,6 +219,8 @@ _Noreturn static void receive(struct site *site, int orders)
 	char order;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
 	site_pin(true);
 	site->shared->cpu_ns = 0;
 	site->shared->rounds_count = 0;
@@ -268,6 +296,24 @@ void site_open(struct site *site)
 	peers_connect(&site->peers, 0, site->peers.count, 64);
 }
 
+static uint64_t read_disk(const struct site *site)
+{
+	unsigned long long sectors = 0;
+	struct stat stat_of;
+	char path[64];
+	FILE *file;
+
+	bench_must(stat(site->directory, &stat_of) == 0, site->directory);
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/stat",
+		 major(stat_of.st_dev), minor(stat_of.st_dev));
+	file = fopen(path, "re");
+	if (file) {
+		(void)!fscanf(file, "%*u %*u %*u %*u %*u %*u %llu", &sectors);
+		fclose(file);
+	}
+	return sectors * 512;
+}
+
 struct site_figures site_figures(struct site *site)
 {
 	char order = 'f', path[320];
@@ -283,7 +329,8 @@ struct site_figures site_figures(struct site *site)
 	    .stats = site->shared->stats,
 	    .cpu_ns = site->shared->cpu_ns,
 	    .rounds_count = site->shared->rounds_count,
-	    .write_bytes = site_read_proc(site->pid, "io", "write_bytes:"),
+	    .write_bytes = site_read_proc(site->pid, "io", "wchar:"),
+	    .disk_bytes = read_disk(site),
 	    .rss_bytes = site_read_proc(site->pid, "status", "VmRSS:") << 10,
 	    .anon_bytes = site_read_proc(site->pid, "status", "RssAnon:") << 10,
 	    .store_bytes = (uint64_t)store.st_blocks * 512,

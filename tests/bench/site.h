@@ -43,7 +43,12 @@ struct site {
 struct site_figures {
 	struct uidrecv_receiver_stats stats;
 	uint64_t cpu_ns;
-	uint64_t write_bytes; /* to the disk */
+	/*
+	 * Given to write() and its like, of which sockets are none; write_bytes
+	 * of /proc would count all of a folio of which a page is written.
+	 */
+	uint64_t write_bytes;
+	uint64_t disk_bytes; /* that the whole disk has written; 0: unknown */
 	uint64_t rss_bytes, anon_bytes;
 	uint64_t store_bytes, table_bytes; /* that the files take */
 	uint32_t rounds_count;
@@ -75,7 +80,7 @@ void site_look(struct site *site, uint32_t i, uint32_t user);
 /* Binds the process to the receiver's core, or to all others. */
 void site_pin(bool is_receiver);
 
-/* A field of /proc/PID/FILE, such as "write_bytes:"; 0: there is none. */
+/* A field of /proc/PID/FILE, such as "wchar:"; 0: there is none. */
 uint64_t site_read_proc(pid_t pid, const char *file, const char *field);
 
 #endif
