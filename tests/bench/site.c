@@ -111,7 +111,7 @@ static void make_directories(struct site *site)
 		 site->table_directory);
 }
 
-void site_init(struct site *site, size_t peers)
+void site_init(struct site *site, size_t speakers)
 {
 	struct rlimit files;
 
@@ -128,7 +128,7 @@ void site_init(struct site *site, size_t peers)
 	make_directories(site);
 	site->certs = certs_new_basic(NULL, NULL);
 	living = site;
-	site->list = peers_make_list(peers);
+	site->list = speakers_make_list(speakers);
 	site->options.store_path = site->store;
 	site->options.table_path = site->table;
 	site->options.cert_path = certs_path(site->certs, "receiver.pem");
@@ -141,13 +141,13 @@ void site_init(struct site *site, size_t peers)
 	site->shared = mmap(NULL, sizeof(*site->shared), PROT_READ | PROT_WRITE,
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	bench_must(site->shared != MAP_FAILED, "memory");
-	peers_init(&site->peers, site->certs, peers);
+	speakers_init(&site->speakers, site->certs, speakers);
 }
 
 void site_done(struct site *site)
 {
 	uidrecv_reader_close(site->reader);
-	peers_done(&site->peers);
+	speakers_done(&site->speakers);
 	site_stop(site);
 	remove_directories();
 	free(site->list);
@@ -265,7 +265,7 @@ void site_start(struct site *site)
 	bench_must(recv(site->orders, &site->port, sizeof(site->port), 0) ==
 		       sizeof(site->port),
 		   "the receiver starts");
-	site->peers.port = site->port;
+	site->speakers.port = site->port;
 }
 
 static void end(struct site *site)
@@ -293,7 +293,7 @@ void site_open(struct site *site)
 {
 	site_start(site);
 	site_pin(false);
-	peers_connect(&site->peers, 0, site->peers.count, 64);
+	speakers_connect(&site->speakers, 0, site->speakers.count, 64);
 }
 
 static uint64_t read_disk(const struct site *site)
@@ -341,9 +341,9 @@ struct site_figures site_figures(struct site *site)
 	return figures;
 }
 
-uint32_t site_first(const struct site *site, uint32_t count, size_t peer)
+uint32_t site_first(const struct site *site, uint32_t count, size_t speaker)
 {
-	return (uint32_t)((uint64_t)count * peer / site->peers.count);
+	return (uint32_t)((uint64_t)count * speaker / site->speakers.count);
 }
 
 void site_load(struct site *site, uint32_t count)
@@ -351,25 +351,26 @@ void site_load(struct site *site, uint32_t count)
 	struct uidrecv_record record = {.op = UIDRECV_OP_MAP};
 	uint64_t start_ns = bench_now_ns();
 
-	for (size_t p = 0; p < site->peers.count; p++) {
-		struct peer *peer = &site->peers.list[p];
+	for (size_t p = 0; p < site->speakers.count; p++) {
+		struct speaker *speaker = &site->speakers.list[p];
 		uint32_t first = site_first(site, count, p);
 		uint32_t end = site_first(site, count, p + 1);
 
-		peer_begin_snapshot(peer);
+		speaker_begin_snapshot(speaker);
 		for (uint32_t i = first; i < end; i++) {
 			record.address =
 			    uidrecv_address_from_ipv4(bench_ipv4(i));
 			record.user_size = (uint8_t)bench_user(i, record.user);
-			peer_say(peer, &record);
+			speaker_say(speaker, &record);
 		}
-		peer_end_snapshot(peer, end - first);
+		speaker_end_snapshot(speaker, end - first);
 	}
-	peers_finish(&site->peers);
+	speakers_finish(&site->speakers);
 	bench_must(site_figures(site).stats.addresses == count,
 		   "all mappings are there");
 	bench_say("%u mappings loaded by %zu agents in %.1f s", count,
-		  site->peers.count, (double)(bench_now_ns() - start_ns) / 1e9);
+		  site->speakers.count,
+		  (double)(bench_now_ns() - start_ns) / 1e9);
 }
 
 void site_look(struct site *site, uint32_t i, uint32_t user)

@@ -2,8 +2,8 @@
 /*
  * A receiver in a process and on a core of its own, with fsync, its store in a
  * directory on the disk ($TMPDIR or /var/tmp), its table in /dev/shm; this
- * process is on the other cores, and may have peers. What goes wrong ends the
- * program.
+ * process is on the other cores, and may have speakers. What goes wrong ends
+ * the program.
  */
 #ifndef BENCH_SITE_H
 #define BENCH_SITE_H
@@ -12,7 +12,7 @@
 
 #include <uidrecv/uidrecv.h>
 
-#include "peer.h"
+#include "speaker.h"
 
 #define SITE_ROUNDS_MAX 1000000
 
@@ -33,7 +33,7 @@ struct site {
 	char *list;
 	struct uidrecv_receiver_options options;
 	struct site_shared *shared;
-	struct peers peers;
+	struct speakers speakers;
 	pid_t pid; /* of the receiver, 0: it does not run */
 	int orders;
 	uint16_t port;
@@ -54,25 +54,25 @@ struct site_figures {
 	uint32_t rounds_count;
 };
 
-/* A receiver for so many peers, neither started nor connected. */
-void site_init(struct site *site, size_t peers);
+/* A receiver for so many speakers, neither started nor connected. */
+void site_init(struct site *site, size_t speakers);
 void site_done(struct site *site);
 
 void site_start(struct site *site);
 void site_stop(struct site *site);
 void site_kill(struct site *site);
-/* Starts it, and connects all peers. */
+/* Starts it, and connects all speakers. */
 void site_open(struct site *site);
 
 /* When it has nothing more to do. */
 struct site_figures site_figures(struct site *site);
 
 /*
- * Mappings 0 to count - 1 by a snapshot; peer p says those from
+ * Mappings 0 to count - 1 by a snapshot; speaker p says those from
  * site_first(site, count, p) on, up to the next one's first.
  */
 void site_load(struct site *site, uint32_t count);
-uint32_t site_first(const struct site *site, uint32_t count, size_t peer);
+uint32_t site_first(const struct site *site, uint32_t count, size_t speaker);
 
 /* Looks mapping i up in the table: the user must be that of mapping user. */
 void site_look(struct site *site, uint32_t i, uint32_t user);
