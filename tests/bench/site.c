@@ -2,6 +2,7 @@
 #include "site.h"
 
 #include <ftw.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -55,6 +56,11 @@ uint64_t site_read_proc(pid_t pid, const char *file, const char *field)
 	if (stream)
 		fclose(stream);
 	return value;
+}
+
+static uint64_t read_anon(pid_t pid)
+{
+	return site_read_proc(pid, "status", "RssAnon:") << 10;
 }
 
 static const struct site *living; /* what is to be removed, and */
@@ -222,6 +228,7 @@ _Noreturn static void receive(struct site *site, int orders)
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGINT, SIG_DFL);
 	site_pin(true);
+	site->shared->anon_bytes = read_anon(getpid());
 	site->shared->cpu_ns = 0;
 	site->shared->rounds_count = 0;
 	site->shared->stats.size = sizeof(site->shared->stats);
@@ -250,6 +257,7 @@ void site_start(struct site *site)
 	int ends[2];
 
 	fflush(stdout);
+	malloc_trim(0); /* what it takes is to be its own */
 	bench_must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) ==
 		       0,
 		   "a pair of sockets");
@@ -332,7 +340,7 @@ struct site_figures site_figures(struct site *site)
 	    .write_bytes = site_read_proc(site->pid, "io", "wchar:"),
 	    .disk_bytes = read_disk(site),
 	    .rss_bytes = site_read_proc(site->pid, "status", "VmRSS:") << 10,
-	    .anon_bytes = site_read_proc(site->pid, "status", "RssAnon:") << 10,
+	    .anon_bytes = read_anon(site->pid) - site->shared->anon_bytes,
 	    .store_bytes = (uint64_t)store.st_blocks * 512,
 	    .table_bytes = (uint64_t)table.st_blocks * 512,
 	};

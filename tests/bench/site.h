@@ -18,7 +18,8 @@
 
 /* What the processes share. */
 struct site_shared {
-	uint64_t cpu_ns; /* of waiting and of dispatch */
+	uint64_t cpu_ns;     /* of waiting and of dispatch */
+	uint64_t anon_bytes; /* that it had as it began */
 	uint64_t new_ns,
 	    list_ns; /* of the start: until open, until published */
 	uint32_t rounds_count;
@@ -49,7 +50,8 @@ struct site_figures {
 	 */
 	uint64_t write_bytes;
 	uint64_t disk_bytes; /* that the whole disk has written; 0: unknown */
-	uint64_t rss_bytes, anon_bytes;
+	uint64_t rss_bytes;  /* of the process */
+	uint64_t anon_bytes; /* that are no file, since it began */
 	uint64_t store_bytes, table_bytes; /* that the files take */
 	uint32_t rounds_count;
 };

@@ -451,7 +451,7 @@ void speakers_finish(struct speakers *speakers)
 
 		speaker->may = 0;
 		speaker->sent = 0;
-		ur_buf_truncate(&speaker->script, 0);
+		ur_buf_consume(&speaker->script, speaker->script.size);
 	}
 }
 
