@@ -11,6 +11,11 @@ PLACE = re.compile(r'^<!-- table: ([^\n]+) -->\n.*?^<!-- end of table -->$',
                    re.DOTALL | re.MULTILINE)
 
 
+def places(page):
+    """The names of the tables that the page has."""
+    return [match.group(1) for match in PLACE.finditer(page)]
+
+
 def fill(page, tables):
     """Returns the page with the texts in tables, by name; what is not there
     stays as it is on the page."""

@@ -139,8 +139,10 @@ def write_page(path, found, outcomes, about):
               for table in found.tables()}
     tables['goals'] = goals.as_markdown(outcomes)
     tables['machine'] = '\n'.join(f'* {line}' for line in about) + '\n'
-    text = page.fill(path.read_text(encoding='utf-8'), tables)
-    path.write_text(text, encoding='utf-8')
+    text = path.read_text(encoding='utf-8')
+    for name in set(page.places(text)) ^ set(tables):
+        complain(f'{path}: no place, or no figures, for the table "{name}"')
+    path.write_text(page.fill(text, tables), encoding='utf-8')
 
 
 def write_picture(path, found):
