@@ -11,23 +11,22 @@ build=$root/build-bench
 export PYTHONDONTWRITEBYTECODE=1
 
 # Whoever only asks, or asks wrongly, waits for nothing.
+"$root/.ci/deps" python3
 case " $* " in
 *' --help '*) exec python3 "$here/run.py" --help ;;
 esac
 names=$(python3 "$here/run.py" --list "$@")
 mapfile -t programs <<<"$names"
 
-"$root/.ci/deps" build-essential pkg-config meson ninja-build python3 openssl \
-	libssl-dev liblmdb-dev libc-ares-dev libcriterion-dev libsqlite3-dev \
+"$root/.ci/deps" build-essential pkg-config meson ninja-build openssl libssl-dev \
+	liblmdb-dev libc-ares-dev libcriterion-dev libsqlite3-dev \
 	libmaxminddb-dev libhiredis-dev redis-tools
 
 quietly() {
-	"$@" >"$build.log" 2>&1 </dev/null || {
-		cat "$build.log" >&2
-		echo "tests/run: $1 failed" >&2
-		exit 1
-	}
-	rm -f "$build.log"
+	local output
+	output=$("$@" 2>&1 </dev/null) && return
+	printf '%s\n' "$output" "tests/run: $1 failed" >&2
+	exit 1
 }
 
 [ -f "$build/build.ninja" ] ||
