@@ -10,6 +10,7 @@ run all the same.
 """
 import argparse
 import collections
+import glob
 import os
 import pathlib
 import select
@@ -57,6 +58,11 @@ def end(child):
     child.wait()
 
 
+def in_memory():
+    """Tables that programs have made there; they may be large."""
+    return set(glob.glob('/dev/shm/uidrecv-*'))
+
+
 def follow(stream, last):
     """Shows what a program tells people, and keeps the last lines of it."""
     for line in stream:
@@ -85,6 +91,7 @@ def wait(child, limit_s):
 def run(program, arguments, scratch, limit_s=LIMIT_S):
     """Returns what the program printed."""
     last = collections.deque(maxlen=20)
+    before = in_memory()
     with tempfile.TemporaryFile('w+', dir=scratch, encoding='utf-8',
                                 errors='replace') as said:
         try:
@@ -102,6 +109,8 @@ def run(program, arguments, scratch, limit_s=LIMIT_S):
         finally:
             end(child)
             ear.join(5)
+            for path in sorted(in_memory() - before):
+                complain(f'left behind, it seems: {path}')
         said.seek(0)
         words = f'; its last words:\n{"".join(last)}' if last else ''
         if status is None:

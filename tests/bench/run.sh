@@ -18,8 +18,8 @@ esac
 names=$(python3 "$here/run.py" --list "$@")
 mapfile -t programs <<<"$names"
 
-"$root/.ci/deps" build-essential pkg-config meson ninja-build openssl libssl-dev \
-	liblmdb-dev libc-ares-dev libcriterion-dev libsqlite3-dev \
+"$root/.ci/deps" build-essential pkg-config meson ninja-build openssl \
+	libssl-dev liblmdb-dev libc-ares-dev libcriterion-dev libsqlite3-dev \
 	libmaxminddb-dev libhiredis-dev redis-tools
 
 quietly() {
