@@ -7,7 +7,7 @@ uint32_t ur_lease_word(uint64_t kept_us, uint64_t deadline_ms,
 	uint64_t kept_ms = kept_us / 1000;
 
 	/* A lifetime that a slot cannot hold could not be compared. */
-	if (lifetime_s >= UR_LIFETIME_MAX_S || kept_ms > deadline_ms ||
+	if (lifetime_s >= UR_LIFETIME_MAX_S ||
 	    deadline_ms - kept_ms > UR_LENT_MAX_MS(lifetime_s))
 		return 0;
 	return (uint32_t)kept_ms;
