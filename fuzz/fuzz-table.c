@@ -160,6 +160,7 @@ static uint8_t *make_table(size_t *ret_size)
 		abort();
 	memset(bytes, 0, layout.file_bytes);
 	memcpy(bytes, &layout, sizeof(layout));
+	ur_store(&((struct ur_table_header *)(void *)bytes)->lends, 1);
 	fill_lines(bytes, &layout);
 	fill(bytes, &layout);
 	fill_ports(bytes, &layout);

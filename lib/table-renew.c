@@ -47,6 +47,7 @@ bool ur_table_renew(struct ur_table *table,
 		return true;
 	if (!ur_lease_may_lend(word, kept, deadline_ms))
 		return false;
+	ur_table_mark_lending(table);
 	ur_table_store_deadline(table, slot, word, deadline_ms);
 	return true;
 }

@@ -256,6 +256,8 @@ static int put_answer(struct ur_table *table,
 	if (place.line == UR_LINE_NONE)
 		place.line = ur_lines_make(&table->lines, &table->now,
 					   answer->agent, answer->epoch);
+	if (kept != 0 && kept != (uint32_t)deadline_ms)
+		ur_table_mark_lending(table);
 	/* Never beside what it is not about, be the writer killed here. */
 	if (ur_load_kept(ur_generation_kept(&table->now, place.slot)) != kept)
 		set_kept(table, place.slot, 0);

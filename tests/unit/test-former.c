@@ -69,6 +69,18 @@ Test(former, tells_what_was_lent)
 	ur_former_close(former);
 }
 
+/* A table that was made anew has lent nothing by itself. */
+Test(former, tells_what_was_lent_in_the_table_before)
+{
+	uint64_t end_us = then_us() + LIFE_S * SECOND;
+	struct ur_former *former;
+
+	PUT(1, .kept_us = end_us, .deadline_us = end_us + 5 * SECOND);
+	former = open_former();
+	cr_expect_eq(LENT_S(1, .kept_us = end_us), 5);
+	ur_former_close(former);
+}
+
 Test(former, tells_it_of_the_claim_alone_to_which_it_was_lent)
 {
 	struct ur_former *former;
