@@ -31,7 +31,7 @@ static bool load_words(const struct ur_generation *generation,
 	uint64_t word0 = ur_load(&slot->word[0]);
 
 	ur_entry_load(word0 & 1 ? &generation->header->draft : slot, word);
-	return ur_meta_seq(word0) != 0 && word[0] == word0;
+	return word[0] == word0;
 }
 
 static bool has_user(const struct ur_generation *generation,

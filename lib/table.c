@@ -258,13 +258,11 @@ static int put_answer(struct ur_table *table,
 					   answer->agent, answer->epoch);
 	if (kept != 0 && kept != (uint32_t)deadline_ms)
 		ur_table_mark_lending(table);
-	/* Never beside what it is not about, be the writer killed here. */
-	if (ur_load_kept(ur_generation_kept(&table->now, place.slot)) != kept)
-		set_kept(table, place.slot, 0);
 	if (place.is_same)
 		renew_answer(table, &place, answer, deadline_ms);
 	else
 		replace_answer(table, &place, answer, deadline_ms);
+	/* Behind the answer: killed before, it is not the store's any more. */
 	set_kept(table, place.slot, kept);
 	return 0;
 }

@@ -44,6 +44,59 @@ Test(round, many_batches_are_one_commit)
 	end(f);
 }
 
+static struct ur_refusal many_refused[100];
+static size_t many_count;
+
+static void keep_refusals(void *owner, const struct ur_batch *batch,
+			  const struct ur_refusal *refusals)
+{
+	(void)owner;
+	many_count = batch->refusals_count;
+	memcpy(many_refused, refusals, many_count * sizeof(*refusals));
+}
+
+/* Records are read some at a time; each keeps its place. */
+Test(round, refusals_of_many_records_have_their_indexes)
+{
+	static const uint32_t refused[] = {0, 3, 15, 16, 17, 31, 32, 49};
+	struct fixture *f = start(2);
+	struct ur_batch batch = {.peer = &f->peers[0],
+				 .conn = f,
+				 .serial = 1,
+				 .as_of_us = now_us(f),
+				 .records_count = 50};
+	struct ur_update_writer writer;
+	struct ur_buf buf;
+	char address[32];
+
+	ur_buf_init(&buf, 65536);
+	ur_update_begin(&writer, &buf, 1, 1, false, 0, 65536);
+	for (uint32_t i = 0, next = 0; i < 50; i++) {
+		bool is_refused = next < 8 && refused[next] == i;
+		struct uidrecv_record record;
+
+		next += is_refused;
+		snprintf(address, sizeof(address), "%s.%u",
+			 is_refused ? "192.0.2" : "10.0.0", i + 1);
+		record = live_record(UIDRECV_OP_MAP, address, "u");
+		cr_assert(ur_update_add(&writer, &record));
+	}
+	ur_update_end(&writer);
+	cr_assert_eq(ur_round_submit(&f->round, &batch,
+				     ur_buf_front(&buf) + UR_FRAME_HEADER,
+				     buf.size - UR_FRAME_HEADER),
+		     0);
+	ur_buf_done(&buf);
+	f->round.completed = keep_refusals;
+	cr_assert_eq(run(f), 0);
+	cr_assert_eq(many_count, 8);
+	for (size_t i = 0; i < 8; i++)
+		cr_expect_eq(many_refused[i].index, refused[i]);
+	check_user(f, "10.0.0.50", "");
+	check_user(f, "10.0.0.49", "u");
+	end(f);
+}
+
 Test(round, gone_connections_complete_without)
 {
 	struct fixture *f = start(2);
