@@ -175,13 +175,14 @@ Test(former, S15_flipped_bits_lend_nothing)
 /* The slot is being rewritten, but what the draft holds is of another. */
 Test(former, a_draft_is_of_one_slot)
 {
+	uint64_t end_us = then_us() + LIFE_S * SECOND;
 	struct ur_table_layout layout;
 	struct ur_former *former;
 	struct ur_slot *slot = slot_of(1, &layout);
 
 	PUT(1, 0);
 	PUT(2, .user = "eve");
-	PUT(2, 0);
+	PUT(2, .kept_us = end_us, .deadline_us = end_us + 5 * SECOND);
 	cr_assert(renew_after(table, 1, 5 * SECOND));
 	former = open_former();
 	cr_assert_eq(LENT_S(1, 0), 5);
