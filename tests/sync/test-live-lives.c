@@ -159,7 +159,7 @@ static void run(bool is_power_lost)
 	scene->agent = live_agent(&scene->live, "a.example", &options);
 	for (unsigned int i = 0; i < PLACES; i++)
 		say(scene, UIDRECV_OP_MAP, i);
-	for (int i = 0; i < (luck_is_long() ? 30 * KILLS : KILLS); i++)
+	for (int i = 0; i < (luck_is_long() ? 10 * KILLS : KILLS); i++)
 		kill_once(scene, is_power_lost);
 	status = daemon_end(&scene->daemon, SIGTERM);
 	cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0);
