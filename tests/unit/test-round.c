@@ -435,3 +435,60 @@ Test(round, what_was_counted_for_a_failed_commit_is_counted_again)
 	cr_expect_eq(f->ending, UR_ENDING_DROPPED);
 	end(f);
 }
+
+/* The agent has said it, and says it again; nothing else has happened. */
+Test(round, S06_what_was_lent_in_a_failed_commit_stays)
+{
+	struct fixture *f = start(2);
+	struct uidrecv_record refresh =
+	    live_record(UIDRECV_OP_REFRESH, "10.0.0.1", NULL);
+	struct rlimit former;
+	uint64_t life_ms;
+
+	ur_round_lend(&f->round);
+	submit(f, 0, 1, "10.0.0.1", "one");
+	cr_assert_eq(run(f), 0);
+	usleep(300000);
+	life_ms = life_of(f, "10.0.0.1");
+	limit_files(&former);
+	submit_record(f, 0, 2, &refresh);
+	submit(f, 0, 3, "10.0.0.2", "two");
+	for (int i = 0; i < 3; i++) {
+		cr_expect_lt(run(f), 0);
+		cr_expect_geq(life_of(f, "10.0.0.1"), life_ms + 100);
+		check_user(f, "10.0.0.2", "");
+		cr_expect_eq(durable(f, 0), 1);
+	}
+	setrlimit(RLIMIT_FSIZE, &former);
+	cr_assert_eq(run(f), 0);
+	cr_expect_eq(f->completions, 3);
+	cr_expect_eq(f->round.total, 3);
+	cr_expect_geq(life_of(f, "10.0.0.1"), life_ms + 100);
+	check_user(f, "10.0.0.2", "two");
+	cr_expect_eq(durable(f, 0), 3);
+	end(f);
+}
+
+/* A serial is never later than its ACK, whatever else is. */
+Test(round, the_serial_of_what_is_lent_is_stored)
+{
+	struct fixture *f = start(2);
+	struct uidrecv_record refresh =
+	    live_record(UIDRECV_OP_REFRESH, "10.0.0.1", "one");
+	uint64_t puts;
+
+	ur_round_lend(&f->round);
+	submit(f, 0, 1, "10.0.0.1", "one");
+	cr_assert_eq(run(f), 0);
+	for (uint64_t serial = 2; serial < 50; serial++)
+		submit_record(f, 0, serial, &refresh);
+	puts = f->store->puts;
+	cr_assert_eq(run(f), 0);
+	cr_expect_eq(durable(f, 0), 49);
+	cr_expect_eq(f->round.commits, 2);
+	cr_expect_eq(f->completions, 49);
+	/* No cell was written, and the count is of cells. */
+	cr_expect_eq(puts, 1);
+	cr_expect_eq(f->store->puts, 0);
+	end(f);
+}
