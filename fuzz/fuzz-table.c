@@ -60,10 +60,9 @@ static void fill_lines(uint8_t *bytes, const struct ur_table_layout *layout)
 	struct ur_table_line *lines = (void *)(bytes + layout->lines_offset);
 
 	for (uint32_t i = 0; i < LINES; i++) {
-		lines[i].name_size = 3;
 		memcpy(lines[i].name, "dc1", 3);
 		lines[i].check =
-		    ur_check_bytes(layout->generation, lines[i].name, 3);
+		    ur_line_check(layout->generation, lines[i].name, 3);
 		ur_store(&lines[i].state,
 			 ur_line_word(layout->generation, i, refreshed_ms[i]));
 	}
@@ -215,8 +214,7 @@ static void check_found(int r, const struct uidrecv_mapping *mapping)
 }
 
 /* A block that is found has the port. */
-static void look_at_ports(const struct ur_view *view,
-			  struct uidrecv_address address)
+static void look_at_ports(struct ur_view *view, struct uidrecv_address address)
 {
 	struct uidrecv_query query = {.address = address, .has_port = true};
 	struct uidrecv_mapping mapping;
@@ -224,8 +222,7 @@ static void look_at_ports(const struct ur_view *view,
 
 	for (int i = -1; i <= BLOCKS; i++) {
 		query.port = (uint16_t)(FIRST_PORT + i * BLOCK_SIZE);
-		r = ur_view_find(view, &query, ur_view_home(view, address),
-				 NOW_US, &mapping);
+		r = ur_view_find(view, &query, NOW_US, &mapping);
 		check_found(r, &mapping);
 		if (r == 1 && (mapping.answer == UIDRECV_ANSWER_NO_PORT ||
 			       (mapping.ports.count > 0 &&
@@ -267,7 +264,7 @@ static void look_at_lives(const struct ur_view *view)
 	}
 }
 
-static void look(const struct ur_view *view)
+static void look(struct ur_view *view)
 {
 	struct uidrecv_mapping mapping;
 	uint64_t position = 0;
@@ -276,9 +273,7 @@ static void look(const struct ur_view *view)
 	for (uint32_t i = 0; i < 2 * ADDRESSES; i++) {
 		struct uidrecv_query query = {.address = address_of(i)};
 
-		r = ur_view_find(view, &query,
-				 ur_view_home(view, query.address), NOW_US,
-				 &mapping);
+		r = ur_view_find(view, &query, NOW_US, &mapping);
 		check_found(r, &mapping);
 		if (r == 1 && (mapping.address.hi != query.address.hi ||
 			       mapping.address.lo != query.address.lo))

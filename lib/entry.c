@@ -49,13 +49,13 @@ const char *ur_entry_get_name(const struct ur_generation *generation,
 			      const uint64_t word[UR_SLOT_WORDS],
 			      char room[UR_SLOT_NAME_INLINE])
 {
-	uint32_t first = (uint32_t)(word[5] >> 32);
+	uint32_t last = (uint32_t)(word[5] >> 32);
 
 	if (ur_meta_user_size(word[0]) > UR_SLOT_NAME_INLINE)
 		return generation->bytes + word[6];
-	memcpy(room, &first, 4);
-	memcpy(room + 4, &word[6], 8);
-	memcpy(room + 12, &word[7], 8);
+	memcpy(room, &word[6], 8);
+	memcpy(room + 8, &word[7], 8);
+	memcpy(room + 16, &last, 4);
 	return room;
 }
 
@@ -64,7 +64,7 @@ void ur_entry_set_name(struct ur_generation *generation,
 		       uint8_t size)
 {
 	char room[UR_SLOT_NAME_INLINE] = {0};
-	uint32_t first = 0;
+	uint32_t last = 0;
 
 	if (size > UR_SLOT_NAME_INLINE) {
 		word[6] =
@@ -75,11 +75,11 @@ void ur_entry_set_name(struct ur_generation *generation,
 		generation->names_used += size;
 	} else {
 		memcpy(room, name, size);
-		memcpy(&first, room, 4);
-		memcpy(&word[6], room + 4, 8);
-		memcpy(&word[7], room + 12, 8);
+		memcpy(&word[6], room, 8);
+		memcpy(&word[7], room + 8, 8);
+		memcpy(&last, room + 16, 4);
 	}
-	word[5] = (uint64_t)first << 32;
+	word[5] = (uint64_t)last << 32;
 }
 
 void ur_entry_set_checks(const struct ur_generation *generation,

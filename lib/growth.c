@@ -100,16 +100,16 @@ static int copy_lines(const struct ur_generation *from,
 		const struct ur_table_line *line = &from->lines[i];
 		uint32_t index = to->lines_used;
 		struct ur_table_line *copy = &to->lines[index];
+		uint8_t size = ur_line_name_size(line);
 
 		if (number[i] == 0)
 			continue;
-		if (ur_check_bytes(from->layout.generation, line->name,
-				   line->name_size) != line->check)
+		if (ur_line_check(from->layout.generation, line->name, size) !=
+		    line->check)
 			return UIDRECV_E_TABLE;
-		copy->name_size = line->name_size;
-		memcpy(copy->name, line->name, line->name_size);
-		copy->check = ur_check_bytes(to->layout.generation, copy->name,
-					     copy->name_size);
+		memcpy(copy->name, line->name, size);
+		copy->check =
+		    ur_line_check(to->layout.generation, copy->name, size);
 		ur_store(&copy->state,
 			 ur_line_word(to->layout.generation, index,
 				      ur_line_ms(ur_load(&line->state))));

@@ -60,8 +60,8 @@ static bool has_agent(const struct ur_generation *generation, uint16_t index,
 	if (index >= generation->layout.lines_max)
 		return false;
 	line = &generation->lines[index];
-	return line->name_size == strlen(agent) &&
-	       memcmp(line->name, agent, line->name_size) == 0;
+	return ur_line_name_size(line) == strlen(agent) &&
+	       memcmp(line->name, agent, strlen(agent)) == 0;
 }
 
 uint64_t ur_lease_get_us(const struct ur_generation *generation,

@@ -95,10 +95,9 @@ uint32_t ur_lines_make(struct ur_lines *lines, struct ur_generation *generation,
 	uint32_t index = generation->lines_used++;
 	struct ur_table_line *line = &generation->lines[index];
 
-	line->name_size = of->name_size;
 	memcpy(line->name, of->name, of->name_size);
-	line->check = ur_check_bytes(generation->layout.generation, of->name,
-				     of->name_size);
+	line->check = ur_line_check(generation->layout.generation, of->name,
+				    of->name_size);
 	store_state(generation, index, 0);
 	lines->of_index[index] = (struct ur_line){
 	    .agent = agent, .epoch = epoch, .former = of->newest};

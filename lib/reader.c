@@ -14,7 +14,6 @@
 #define HEARTBEAT_STALE_US 3000000
 #define LOOK_INTERVAL_US 1000000
 #define MOVES_AT_ONCE_MAX 4
-#define GROUP 16
 
 struct uidrecv_reader {
 	struct ur_mapped mapped;
@@ -142,7 +141,7 @@ static uint64_t heartbeat_age_us(const struct uidrecv_reader *reader,
 	return now_us > heartbeat_us ? now_us - heartbeat_us : 0;
 }
 
-/* Whether the path may lead to a newer table and it is time to look. */
+/* Whether it is time to look where the path leads, if there is reason to. */
 static bool must_look(struct uidrecv_reader *reader, uint64_t now_us)
 {
 	const struct ur_table_header *header = reader->mapped.view.header;
@@ -160,7 +159,8 @@ static bool must_look(struct uidrecv_reader *reader, uint64_t now_us)
 	       now_us - reader->looked_us >= LOOK_INTERVAL_US;
 }
 
-static void follow(struct uidrecv_reader *reader, uint64_t now_us)
+static __attribute__((noinline, cold)) void follow(
+    struct uidrecv_reader *reader, uint64_t now_us)
 {
 	for (int i = 0; i < MOVES_AT_ONCE_MAX; i++) {
 		if (!must_look(reader, now_us))
@@ -172,48 +172,49 @@ static void follow(struct uidrecv_reader *reader, uint64_t now_us)
 	}
 }
 
-/* What every public function begins with; returns now. */
-static uint64_t begin(struct uidrecv_reader *reader, uint64_t now_us)
+/* Whether the table has been replaced, or the receiver is silent. */
+static inline bool must_follow(const struct uidrecv_reader *reader,
+			       uint64_t now_us)
 {
-	if (now_us == 0)
-		now_us = ur_clock_boot_us();
-	follow(reader, now_us);
-	return now_us;
+	const struct ur_table_header *header = reader->mapped.view.header;
+
+	return ur_load(&header->superseded) != 0 ||
+	       now_us > ur_load(&header->heartbeat_us) + HEARTBEAT_STALE_US;
+}
+
+/* What every public function begins with; gives the view and now. */
+static struct ur_view *begin(struct uidrecv_reader *reader, uint64_t *now_us)
+{
+	if (*now_us == 0)
+		*now_us = ur_clock_boot_us();
+	if (must_follow(reader, *now_us))
+		follow(reader, *now_us);
+	return &reader->mapped.view;
+}
+
+static __attribute__((noinline)) int begin_and_lookup(
+    struct uidrecv_reader *reader, const struct uidrecv_query *query,
+    uint64_t now_us, struct uidrecv_mapping *ret_mapping)
+{
+	struct ur_view *view = begin(reader, &now_us);
+
+	return ur_view_find(view, query, now_us + view->layout.base_us,
+			    ret_mapping);
 }
 
 int uidrecv_reader_lookup(struct uidrecv_reader *reader,
 			  const struct uidrecv_query *query, uint64_t now_us,
 			  struct uidrecv_mapping *ret_mapping)
 {
-	const struct ur_view *view;
+	struct ur_view *view;
 
 	if (reader == NULL || query == NULL || ret_mapping == NULL)
 		return -EINVAL;
-	now_us = begin(reader, now_us);
+	if (now_us == 0 || must_follow(reader, now_us))
+		return begin_and_lookup(reader, query, now_us, ret_mapping);
 	view = &reader->mapped.view;
-	return ur_view_find(view, query, ur_view_home(view, query->address),
-			    now_us + view->layout.base_us, ret_mapping);
-}
-
-/* Looks up to GROUP addresses up, after asking for all their cache lines. */
-static int lookup_group(const struct ur_view *view,
-			const struct uidrecv_query *queries, size_t count,
-			uint64_t store_now_us,
-			struct uidrecv_mapping *ret_mappings, int *ret_results)
-{
-	uint64_t home[GROUP];
-	int found = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		home[i] = ur_view_home(view, queries[i].address);
-		__builtin_prefetch(&view->slots[home[i]]);
-	}
-	for (size_t i = 0; i < count; i++) {
-		ret_results[i] = ur_view_find(view, &queries[i], home[i],
-					      store_now_us, &ret_mappings[i]);
-		found += ret_results[i] == 1;
-	}
-	return found;
+	return ur_view_find(view, query, now_us + view->layout.base_us,
+			    ret_mapping);
 }
 
 int uidrecv_reader_lookup_bulk(struct uidrecv_reader *reader,
@@ -222,26 +223,25 @@ int uidrecv_reader_lookup_bulk(struct uidrecv_reader *reader,
 			       struct uidrecv_mapping *ret_mappings,
 			       int *ret_results)
 {
+	struct ur_view *view;
 	int found = 0;
 
 	if (reader == NULL || count > INT_MAX ||
 	    (count > 0 &&
 	     (queries == NULL || ret_mappings == NULL || ret_results == NULL)))
 		return -EINVAL;
-	now_us = begin(reader, now_us);
+	view = begin(reader, &now_us);
 	while (count > 0) {
-		size_t step = count < GROUP ? count : GROUP;
-		const struct ur_view *view;
+		size_t step = count < UR_VIEW_GROUP ? count : UR_VIEW_GROUP;
 
-		follow(reader, now_us);
-		view = &reader->mapped.view;
-		found += lookup_group(view, queries, step,
-				      now_us + view->layout.base_us,
-				      ret_mappings, ret_results);
+		found += ur_view_find_group(view, queries, step,
+					    now_us + view->layout.base_us,
+					    ret_mappings, ret_results);
 		queries += step;
 		ret_mappings += step;
 		ret_results += step;
 		count -= step;
+		view = begin(reader, &now_us);
 	}
 	return found;
 }
@@ -250,12 +250,11 @@ int uidrecv_reader_next(struct uidrecv_reader *reader,
 			struct uidrecv_cursor *cursor, uint64_t now_us,
 			struct uidrecv_mapping *ret_mapping)
 {
-	const struct ur_view *view;
+	struct ur_view *view;
 
 	if (reader == NULL || cursor == NULL || ret_mapping == NULL)
 		return -EINVAL;
-	now_us = begin(reader, now_us);
-	view = &reader->mapped.view;
+	view = begin(reader, &now_us);
 	if (cursor->generation == 0 && cursor->position == 0)
 		cursor->generation = view->layout.generation;
 	if (cursor->generation != view->layout.generation)
@@ -271,8 +270,7 @@ int uidrecv_reader_get_status(struct uidrecv_reader *reader, uint64_t now_us,
 
 	if (reader == NULL || ret_status == NULL)
 		return -EINVAL;
-	now_us = begin(reader, now_us);
-	header = reader->mapped.view.header;
+	header = begin(reader, &now_us)->header;
 	ret_status->change = ur_load(&header->change);
 	ret_status->heartbeat_age_ms = heartbeat_age_us(reader, now_us) / 1000;
 	ret_status->entries = ur_load(&header->entries);

@@ -48,8 +48,8 @@
  *          never; 0: nobody is here) | check of that and the address (48-63)
  * word[4]  lifetime in seconds (bits 0-23), which REFRESH ALL renews by
  *          | change number of the answer minus change_base (24-63)
- * word[5]  check of the rest (bits 0-31) | name bytes 0-3 (32-63)
- * word[6]  name bytes 4-11     word[7]  name bytes 12-19
+ * word[5]  check of the rest (bits 0-31) | name bytes 16-19 (32-63)
+ * word[6]  name bytes 0-7      word[7]  name bytes 8-15
  *
  * A name of more than 20 bytes lies in the names area, immutable once
  * published: word[6] is its offset from the start of the file, word[7] a check
@@ -98,11 +98,13 @@ struct ur_slot {
  */
 #define UR_LINE_DROPPED UR_DEADLINE_NEVER
 
+/* The agent's name, and zeros up to whole words, by which it is read. */
+#define UR_LINE_NAME_ROOM (UIDRECV_NAME_MAX + 1)
+
 struct ur_table_line {
 	_Atomic uint64_t state;
-	uint64_t check; /* of the agent's name */
-	uint8_t name_size;
-	char name[UIDRECV_NAME_MAX];
+	uint64_t check; /* size of the name (bits 0-7) | check of it (8-63) */
+	char name[UR_LINE_NAME_ROOM];
 };
 
 /* Written before the file gets its name; never after. */
@@ -129,12 +131,14 @@ struct ur_table_layout {
 struct ur_table_header {
 	struct ur_table_layout layout;
 
-	/* Written all the time. */
+	/* Loaded by each lookup, so apart from what each change writes. */
 	_Alignas(64) _Atomic uint64_t superseded; /* 1: look at the path */
-	_Atomic uint64_t change;       /* of the newest changed answer */
-	_Atomic uint64_t heartbeat_us; /* CLOCK_BOOTTIME */
-	_Atomic uint64_t entries;      /* slots in use */
-	_Atomic uint64_t lends;	       /* 1: look at what lies beside slots */
+	_Atomic uint64_t heartbeat_us;		  /* CLOCK_BOOTTIME */
+
+	/* Written all the time. */
+	_Alignas(64) _Atomic uint64_t change; /* of the newest changed answer */
+	_Atomic uint64_t entries;	      /* slots in use */
+	_Atomic uint64_t lends; /* 1: look at what lies beside slots */
 
 	/* What the one odd slot will hold; word[0] is that of the odd slot. */
 	struct ur_slot draft;
@@ -143,7 +147,7 @@ struct ur_table_header {
 static_assert(sizeof(struct ur_slot) == 64, "a slot is a cache line");
 static_assert(sizeof(struct ur_table_line) == 272, "no padding");
 static_assert(sizeof(struct ur_table_layout) == 128, "no padding");
-static_assert(sizeof(struct ur_table_header) == 256, "no hidden padding");
+static_assert(sizeof(struct ur_table_header) == 320, "no hidden padding");
 
 /*
  * Every word is loaded with acquire and stored with release, so what a reader
@@ -240,35 +244,52 @@ static inline uint64_t ur_hash(uint64_t generation,
 }
 
 /*
- * The check of word[3]'s deadline. The multiplier has no run of 16 equal bits,
- * so every single flipped bit of the deadline shows.
+ * The check of word[3]'s deadline, for a slot whose address has this hash. The
+ * multiplier has no run of 16 equal bits, so every single flipped bit of the
+ * deadline shows.
  */
-static inline uint16_t ur_check_deadline(uint64_t generation,
-					 const uint64_t word[UR_SLOT_WORDS],
-					 uint64_t deadline_ms)
+static inline uint64_t ur_sum_deadline(uint64_t hash, uint64_t deadline_ms)
 {
-	uint64_t sum = generation * UINT64_C(0xd6e8feb86659fd93) +
-		       word[1] * UINT64_C(0xa0761d6478bd642f) +
-		       word[2] * UINT64_C(0xe7037ed1a0b428db) +
-		       deadline_ms * UINT64_C(0x8ebc6af09c88c6e3);
-
-	return (uint16_t)(sum >> 48);
+	return hash + deadline_ms * UINT64_C(0x8ebc6af09c88c6e3);
 }
 
-/* The check of everything else: all of a slot but seq and deadline. */
+/*
+ * The check of everything else: all of a slot but seq and deadline. One
+ * multiplier, for the many would cost a reader as much as their products.
+ */
+static inline uint32_t ur_sum_rest(uint64_t hash,
+				   const uint64_t word[UR_SLOT_WORDS])
+{
+	const uint64_t factor = UINT64_C(0xa0761d6478bd642f);
+	uint64_t sum = hash + (word[0] >> 32);
+
+	sum = sum * factor + (word[5] >> 32);
+	sum = sum * factor + word[4];
+	sum = sum * factor + word[6];
+	sum = sum * factor + word[7];
+	return (uint32_t)(sum * factor >> 32);
+}
+
+/* Whether deadline and rest are what was written there. */
+static inline bool ur_sums_are_right(uint64_t hash,
+				     const uint64_t word[UR_SLOT_WORDS])
+{
+	uint64_t deadline_ms = word[3] & UR_DEADLINE_NEVER;
+
+	return (ur_sum_deadline(hash, deadline_ms) ^ word[3]) >> 48 == 0 &&
+	       ur_sum_rest(hash, word) == (uint32_t)word[5];
+}
+
+static inline uint64_t ur_slot_hash(uint64_t generation,
+				    const uint64_t word[UR_SLOT_WORDS])
+{
+	return ur_hash(generation, (struct uidrecv_address){word[1], word[2]});
+}
+
 static inline uint32_t ur_check_rest(uint64_t generation,
 				     const uint64_t word[UR_SLOT_WORDS])
 {
-	uint64_t sum = generation * UINT64_C(0x9fb21c651e98df25) +
-		       (word[0] >> 32) * UINT64_C(0xff51afd7ed558ccd) +
-		       word[1] * UINT64_C(0xc4ceb9fe1a85ec53) +
-		       word[2] * UINT64_C(0x87c37b91114253d5) +
-		       word[4] * UINT64_C(0x4cf5ad432745937f) +
-		       (word[5] >> 32) * UINT64_C(0x589965cc75374cc3) +
-		       word[6] * UINT64_C(0x1d8e4e27c47d124f) +
-		       word[7] * UINT64_C(0xeb44accab455d165);
-
-	return (uint32_t)(sum >> 32);
+	return ur_sum_rest(ur_slot_hash(generation, word), word);
 }
 
 /* The check of a name in the names area or of a line, and of the layout. */
@@ -295,9 +316,9 @@ static inline uint64_t ur_deadline_word(uint64_t generation,
 					const uint64_t word[UR_SLOT_WORDS],
 					uint64_t deadline_ms)
 {
-	return (uint64_t)ur_check_deadline(generation, word, deadline_ms)
-		   << 48 |
-	       deadline_ms;
+	uint64_t hash = ur_slot_hash(generation, word);
+
+	return ur_sum_deadline(hash, deadline_ms) >> 48 << 48 | deadline_ms;
 }
 
 static inline uint64_t ur_deadline_ms(uint64_t word3)
@@ -322,6 +343,19 @@ static inline uint64_t ur_line_word(uint64_t generation, uint32_t index,
 		       refreshed_ms * UINT64_C(0x8ebc6af09c88c6e3);
 
 	return sum >> 48 << 48 | refreshed_ms;
+}
+
+/* The check of a line's name, with its size. */
+static inline uint64_t ur_line_check(uint64_t generation, const char *name,
+				     uint8_t size)
+{
+	return (ur_check_bytes(generation, name, size) & ~UINT64_C(0xff)) |
+	       size;
+}
+
+static inline uint8_t ur_line_name_size(const struct ur_table_line *line)
+{
+	return (uint8_t)line->check;
 }
 
 static inline uint64_t ur_line_ms(uint64_t state)
@@ -355,12 +389,15 @@ static inline uint64_t ur_effective_ms(const uint64_t word[UR_SLOT_WORDS],
 					      : UR_DEADLINE_NEVER - 1;
 }
 
-/* Whether an answer with this deadline lives; 0 never does. */
+/*
+ * Whether an answer with this deadline lives; 0 never does. The time is
+ * divided, which a reader does while it waits for the deadline.
+ */
 static inline bool ur_deadline_is_alive(uint64_t deadline_ms,
 					uint64_t store_now_us)
 {
-	return deadline_ms == UR_DEADLINE_NEVER ||
-	       store_now_us < deadline_ms * 1000;
+	return store_now_us / 1000 < deadline_ms ||
+	       deadline_ms == UR_DEADLINE_NEVER;
 }
 
 /* How readers find the block of a port of a multi-user address. */

@@ -14,7 +14,7 @@
 #define PORTS 65536u
 
 /* Reads the user or sentinel in a slot, but no block. As ur_view_find(). */
-static int read_at(const struct ur_view *view, const struct ur_slot *slot,
+static int read_at(struct ur_view *view, const struct ur_slot *slot,
 		   uint64_t store_now_us, struct ur_view_reading *ret_reading)
 {
 	struct uidrecv_address key;
@@ -35,7 +35,7 @@ static int read_at(const struct ur_view *view, const struct ur_slot *slot,
  * *port behind it (but if it is to be read again), or behind all if there is
  * none or the sentinel is damaged.
  */
-static int next_block(const struct ur_view *view,
+static int next_block(struct ur_view *view,
 		      const struct ur_view_reading *sentinel, uint32_t *port,
 		      uint64_t store_now_us, struct uidrecv_mapping *mapping)
 {
@@ -69,7 +69,7 @@ static int next_block(const struct ur_view *view,
 }
 
 /* Reads the block at a place or behind it. As ur_view_next(). */
-static int next_at(const struct ur_view *view, const struct ur_slot *slot,
+static int next_at(struct ur_view *view, const struct ur_slot *slot,
 		   uint64_t *place, uint64_t store_now_us,
 		   struct uidrecv_mapping *mapping)
 {
@@ -93,7 +93,7 @@ static int next_at(const struct ur_view *view, const struct ur_slot *slot,
 }
 
 /* Reads a slot by itself, and moves the place behind what it gives. */
-static int first_at(const struct ur_view *view, const struct ur_slot *slot,
+static int first_at(struct ur_view *view, const struct ur_slot *slot,
 		    uint64_t *place, uint64_t store_now_us,
 		    struct uidrecv_mapping *mapping)
 {
@@ -117,7 +117,7 @@ static int first_at(const struct ur_view *view, const struct ur_slot *slot,
 				   mapping);
 }
 
-int ur_view_next(const struct ur_view *view, uint64_t *position,
+int ur_view_next(struct ur_view *view, uint64_t *position,
 		 uint64_t store_now_us, struct uidrecv_mapping *ret_mapping)
 {
 	int r = 0;

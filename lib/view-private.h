@@ -7,6 +7,9 @@
 
 #define UR_VIEW_TRIES_MAX 64
 
+#define UR_VIEW_INLINE static inline __attribute__((always_inline))
+#define UR_VIEW_RARELY(condition) __builtin_expect((condition), 0)
+
 /* What a slot holds at one moment. */
 struct ur_view_reading {
 	const struct ur_slot *slot;
@@ -22,17 +25,97 @@ static inline bool ur_view_is_sentinel(const struct ur_view_reading *reading)
 }
 
 /*
+ * Finds the slot of an address or key with this hash, and its word[0]; NULL:
+ * it has none. The writer grows rather than put an address further from its
+ * home.
+ */
+UR_VIEW_INLINE const struct ur_slot *ur_view_seek(
+    const struct ur_view *view, struct uidrecv_address address, uint64_t hash,
+    uint64_t *ret_word0)
+{
+	uint64_t mask = view->layout.slots_count - 1;
+
+	for (uint64_t at = hash; at != hash + UR_PROBE_MAX; at++) {
+		const struct ur_slot *slot = &view->slots[at & mask];
+
+		*ret_word0 = ur_load(&slot->word[0]);
+		if (ur_meta_seq(*ret_word0) == 0)
+			return NULL;
+		if (ur_load(&slot->word[2]) == address.lo &&
+		    ur_load(&slot->word[1]) == address.hi)
+			return slot;
+	}
+	return NULL;
+}
+
+/* What users and systems have in common; their line is known. */
+UR_VIEW_INLINE void ur_view_fill(const struct ur_view *view,
+				 const uint64_t word[UR_SLOT_WORDS],
+				 struct uidrecv_mapping *mapping)
+{
+	const struct ur_view_known *known = &view->known;
+	size_t at = ur_meta_line(word[0]) % UR_VIEW_LINES;
+	const size_t mostly = 32;
+
+	mapping->address.hi = word[1];
+	mapping->address.lo = word[2];
+	mapping->change = view->layout.change_base + ur_change_offset(word[4]);
+	mapping->source = ur_meta_source(word[0]);
+	mapping->user_size = ur_meta_user_size(word[0]);
+	mapping->agent_size = known->name_size[at];
+	memset(&mapping->ports, 0, sizeof(mapping->ports));
+	memcpy(mapping->agent, known->name[at], mostly);
+	if (UR_VIEW_RARELY(known->name_size[at] >= mostly))
+		memcpy(mapping->agent + mostly, known->name[at] + mostly,
+		       UR_LINE_NAME_ROOM - mostly);
+}
+
+/* What all users have. */
+UR_VIEW_INLINE void ur_view_fill_user(uint64_t deadline_ms,
+				      uint64_t store_now_us,
+				      struct uidrecv_mapping *mapping)
+{
+	mapping->answer = UIDRECV_ANSWER_USER;
+	mapping->expires_in_ms = UINT64_MAX;
+	if (deadline_ms != UR_DEADLINE_NEVER)
+		mapping->expires_in_ms =
+		    deadline_ms - (store_now_us + 999) / 1000;
+}
+
+/* The name of a user that has a short one. */
+UR_VIEW_INLINE void ur_view_fill_name(const uint64_t word[UR_SLOT_WORDS],
+				      struct uidrecv_mapping *mapping)
+{
+	uint32_t last = (uint32_t)(word[5] >> 32);
+
+	memcpy(mapping->user, &word[6], 8);
+	memcpy(mapping->user + 8, &word[7], 8);
+	memcpy(mapping->user + 16, &last, 4);
+	mapping->user[ur_meta_user_size(word[0])] = '\0';
+}
+
+/*
+ * Knows a line with its present state; false: they are not what was written.
+ */
+bool ur_view_know(struct ur_view *view, uint16_t line, uint64_t state);
+
+/* As ur_view_find(), for what is seldom, too. */
+int ur_view_find_any(struct ur_view *view, const struct uidrecv_query *query,
+		     uint64_t store_now_us,
+		     struct uidrecv_mapping *ret_mapping);
+
+/*
  * Reads a slot that is in use; slot and word[0] are set. 1 what is there lives,
  * 0 it does not, UIDRECV_E_TABLE or -EAGAIN.
  */
-int ur_view_read_slot(const struct ur_view *view,
-		      struct ur_view_reading *reading, uint64_t store_now_us);
+int ur_view_read_slot(struct ur_view *view, struct ur_view_reading *reading,
+		      uint64_t store_now_us);
 
 /*
  * Reads a block of a system whose sentinel was read. 1 a user has it, 0
  * nobody, UIDRECV_E_TABLE, or -EAGAIN: read the sentinel again.
  */
-int ur_view_read_block(const struct ur_view *view,
+int ur_view_read_block(struct ur_view *view,
 		       const struct ur_view_reading *sentinel, uint32_t agent,
 		       uint16_t start, uint64_t store_now_us,
 		       struct ur_view_reading *ret_block);
@@ -41,15 +124,15 @@ int ur_view_read_block(const struct ur_view *view,
  * Copy out what lives: a user, the user of a block of a system, and that an
  * address is multi-user. 1 or UIDRECV_E_TABLE.
  */
-int ur_view_give_user(const struct ur_view *view,
+int ur_view_give_user(struct ur_view *view,
 		      const struct ur_view_reading *reading,
 		      uint64_t store_now_us, struct uidrecv_mapping *mapping);
-int ur_view_give_block(const struct ur_view *view,
+int ur_view_give_block(struct ur_view *view,
 		       const struct ur_view_reading *sentinel,
 		       const struct ur_view_reading *block,
 		       struct uidrecv_ports ports, uint64_t store_now_us,
 		       struct uidrecv_mapping *mapping);
-int ur_view_give_system(const struct ur_view *view,
+int ur_view_give_system(struct ur_view *view,
 			const struct ur_view_reading *sentinel,
 			enum uidrecv_answer answer,
 			struct uidrecv_mapping *mapping);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Finds answers in the bytes of a table: pure, no file and no clock. The bytes
- * may be hostile, and may change at any moment.
+ * may be hostile, and may change at any moment. A view is for one thread.
  */
 #ifndef UR_VIEW_H
 #define UR_VIEW_H
@@ -10,12 +10,30 @@
 
 #include "slot.h"
 
+/* How many lines a view knows, and how many queries are a group. */
+#define UR_VIEW_LINES 16
+#define UR_VIEW_GROUP 16
+
+/*
+ * Lines that were found whole, each in the place of its index modulo their
+ * number. A name is written once, and a state is known by comparing it, so
+ * they need no verifying in each lookup.
+ */
+struct ur_view_known {
+	const _Atomic uint64_t *state_of[UR_VIEW_LINES];
+	uint64_t state[UR_VIEW_LINES];
+	uint16_t line[UR_VIEW_LINES];
+	uint8_t name_size[UR_VIEW_LINES];
+	char name[UR_VIEW_LINES][UR_LINE_NAME_ROOM]; /* and zeros */
+};
+
 struct ur_view {
 	const uint8_t *bytes;
 	const struct ur_table_header *header;
 	const struct ur_table_line *lines;
 	const struct ur_slot *slots;
 	struct ur_table_layout layout; /* a copy that was verified */
+	struct ur_view_known known;
 };
 
 /*
@@ -24,24 +42,28 @@ struct ur_view {
  */
 int ur_view_init(struct ur_view *view, const void *bytes, size_t size);
 
-/* The index of the slot where the search for an address starts. */
-uint64_t ur_view_home(const struct ur_view *view,
-		      struct uidrecv_address address);
+/*
+ * Answers a query. 1, 0, UIDRECV_E_TABLE or -EAGAIN, as
+ * uidrecv_reader_lookup().
+ */
+int ur_view_find(struct ur_view *view, const struct uidrecv_query *query,
+		 uint64_t store_now_us, struct uidrecv_mapping *ret_mapping);
 
 /*
- * Answers a query; home is that of its address. 1, 0, UIDRECV_E_TABLE or
- * -EAGAIN, as uidrecv_reader_lookup().
+ * Answers up to UR_VIEW_GROUP queries, after asking for the memory of all. How
+ * many results are 1.
  */
-int ur_view_find(const struct ur_view *view, const struct uidrecv_query *query,
-		 uint64_t home, uint64_t store_now_us,
-		 struct uidrecv_mapping *ret_mapping);
+int ur_view_find_group(struct ur_view *view,
+		       const struct uidrecv_query *queries, size_t count,
+		       uint64_t store_now_us,
+		       struct uidrecv_mapping *ret_mappings, int *ret_results);
 
 /*
  * Reads what lives at a position or behind it, and moves the position behind
  * that; 0 is the beginning, and any number is allowed. As
  * uidrecv_reader_next().
  */
-int ur_view_next(const struct ur_view *view, uint64_t *position,
+int ur_view_next(struct ur_view *view, uint64_t *position,
 		 uint64_t store_now_us, struct uidrecv_mapping *ret_mapping);
 
 #endif

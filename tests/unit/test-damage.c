@@ -341,6 +341,30 @@ Test(damage, every_flipped_bit_of_a_lines_state_is_an_error)
 	}
 }
 
+/* The same under a reader that has found it whole before. */
+Test(damage, every_flipped_bit_of_a_known_lines_state_is_an_error)
+{
+	const off_t line = (off_t)(get_layout()->lines_offset + LINE_BYTES);
+	struct uidrecv_mapping mapping;
+	struct uidrecv_reader *reader;
+	int fd;
+
+	write_file(size);
+	cr_assert_eq(try_open(&reader), 0);
+	fd = open(scratch.path, O_RDWR);
+	for (off_t bit = 0; bit < 64; bit++) {
+		char flipped = bytes[line + bit / 8] ^ (char)(1 << bit % 8);
+
+		cr_assert_eq(look_now(reader, 1, &mapping), 1);
+		cr_assert_eq(pwrite(fd, &flipped, 1, line + bit / 8), 1);
+		cr_assert_eq(look_now(reader, 1, &mapping), UIDRECV_E_TABLE);
+		cr_assert_eq(
+		    pwrite(fd, &bytes[line + bit / 8], 1, line + bit / 8), 1);
+	}
+	close(fd);
+	uidrecv_reader_close(reader);
+}
+
 static int expect_nobody(uint32_t i)
 {
 	(void)i;
@@ -428,9 +452,8 @@ Test(damage, line_indexes_outside_are_errors_whatever_lies_there)
 	cr_assert_leq((index + 1) * LINE_BYTES,
 		      layout->names_offset - layout->lines_offset);
 	memset(&lines[index], 0, LINE_BYTES);
-	lines[index].name_size = 3;
 	memcpy(lines[index].name, "dc1", 3);
-	lines[index].check = ur_check_bytes(layout->generation, "dc1", 3);
+	lines[index].check = ur_line_check(layout->generation, "dc1", 3);
 	ur_store(&lines[index].state,
 		 ur_line_word(layout->generation, index, NOW_US / 1000));
 	set_lines(index);

@@ -172,7 +172,7 @@ Test(growth, damaged_lines_are_not_made_to_look_whole)
 	check_damaged_line(offsetof(struct ur_table_line, state));
 	check_damaged_line(offsetof(struct ur_table_line, state) + 7);
 	check_damaged_line(offsetof(struct ur_table_line, check));
-	check_damaged_line(offsetof(struct ur_table_line, name_size));
+	check_damaged_line(offsetof(struct ur_table_line, check) + 1);
 	check_damaged_line(offsetof(struct ur_table_line, name));
 }
 

@@ -8,7 +8,8 @@ Test(slot, layout_is_fixed)
 	cr_assert_eq(sizeof(struct ur_slot), 64);
 	cr_assert_eq(sizeof(struct ur_table_line), 272);
 	cr_assert_eq(offsetof(struct ur_table_header, superseded), 128);
-	cr_assert_eq(offsetof(struct ur_table_header, draft), 192);
+	cr_assert_eq(offsetof(struct ur_table_header, change), 192);
+	cr_assert_eq(offsetof(struct ur_table_header, draft), 256);
 }
 
 Test(slot, every_flipped_bit_of_a_deadline_or_of_the_rest_shows)

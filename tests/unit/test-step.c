@@ -133,6 +133,12 @@ Test(step, rewrite_is_old_or_new)
 	check_steps(FOREVER("alice"), AN_HOUR("bob"));
 }
 
+/* What is common to both does not tell them apart. */
+Test(step, rewrite_by_a_name_as_long_is_old_or_new)
+{
+	check_steps(FOREVER("alice"), AN_HOUR("carol"));
+}
+
 Test(step, rewrite_of_short_by_long_is_old_or_new)
 {
 	check_steps(AN_HOUR("alice"), FOREVER(LONG_NEW));

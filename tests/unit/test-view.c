@@ -73,6 +73,46 @@ Test(view, who_is_replaced_in_a_snapshot_is_never_nobody)
 	interleave(ask(1, -1), state, replace, check_is_alice_or_bob);
 }
 
+/* All words but the deadline are checked with the user. */
+static void state_for_long(struct ur_table *table)
+{
+	struct epoch_put of = {.epoch = 1, .deadline_us = NOW_US + 9000000};
+
+	cr_assert_eq(put_of(table, 1, of), 0);
+}
+
+static void replace_for_short(struct ur_table *table)
+{
+	struct epoch_put of = {
+	    .epoch = 1, .deadline_us = NOW_US + 1000000, .user = "carol"};
+
+	cr_assert_eq(put_of(table, 1, of), 0);
+}
+
+static void check_has_own_deadline(const struct lookup *lookup,
+				   unsigned int steps)
+{
+	const struct uidrecv_mapping *mapping = &lookup->mapping;
+	bool is_alice = strcmp(mapping->user, "alice") == 0;
+
+	cr_assert_eq(lookup->r, 1, "%d at step %u", lookup->r, steps);
+	cr_assert(is_alice || strcmp(mapping->user, "carol") == 0);
+	cr_assert_eq(mapping->expires_in_ms, is_alice ? 9000 : 1000,
+		     "at step %u", steps);
+}
+
+Test(view, who_is_replaced_has_a_deadline_of_his_own)
+{
+	interleave(ask(1, -1), state_for_long, replace_for_short,
+		   check_has_own_deadline);
+}
+
+Test(view, who_is_being_replaced_has_a_deadline_of_his_own)
+{
+	interleave_midway(ask(1, -1), ask(1, -1).address, state_for_long,
+			  replace_for_short, check_has_own_deadline);
+}
+
 /* It has run out, and must not be revived. */
 static void take_back_and_refresh(struct ur_table *table)
 {
