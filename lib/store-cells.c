@@ -257,7 +257,8 @@ int ur_store_apply(struct ur_store *store, uint32_t agent,
 	struct ur_store_agent *found = ur_store_agent_at(store, agent);
 	struct ur_statement raised;
 	uint64_t refreshed_us;
-	int rc = ur_store_check_round(store);
+	/* Asking for the process is a call of the kernel, dear for a record. */
+	int rc = store->txn ? store->error : ur_store_check_round(store);
 
 	if (rc < 0)
 		return rc;

@@ -131,9 +131,9 @@ int ur_store_next_change(struct ur_store *store, struct ur_change *ret_change)
 	struct ur_store_changes *changes = &store->changes;
 	const struct ur_store_change *change;
 
-	if (store->pid != getpid())
-		return UIDRECV_E_FORKED;
 	if (changes->taken == changes->committed) {
+		if (store->pid != getpid())
+			return UIDRECV_E_FORKED;
 		/* The round that may be open has its own behind these. */
 		if (changes->committed == changes->count)
 			changes->taken = changes->committed = changes->count =

@@ -11,8 +11,10 @@
  * after the commit.
  *
  * In a child after fork() every call returns UIDRECV_E_FORKED, but for
- * ur_store_close(). While a round is open all other work (adding agents,
- * settling, scanning, collecting, restricting, tick) is refused with -EBUSY.
+ * ur_store_close(). What is said for every record asks only where it ends: of a
+ * round that was open the commit, of changes that were listed the last. While a
+ * round is open all other work (adding agents, settling, scanning, collecting,
+ * restricting, tick) is refused with -EBUSY.
  */
 #ifndef UR_STORE_H
 #define UR_STORE_H

@@ -116,10 +116,11 @@ static int be_child(void)
 	const struct ur_agent_row *row;
 	struct ur_change change;
 	struct ur_store *store = box.store;
-	int wrong = 0;
+	int rc, wrong = 0;
 
 	wrong += ur_store_begin(store) != UIDRECV_E_FORKED;
-	wrong += ur_store_apply(store, 1, 1, &map, START) != UIDRECV_E_FORKED;
+	/* The open round is a copy of its own, and never gets out. */
+	wrong += ur_store_apply(store, 1, 99, &map, START) < 0;
 	wrong += ur_store_commit(store, START, START) != UIDRECV_E_FORKED;
 	wrong += ur_store_settle(store, 1000, START) != UIDRECV_E_FORKED;
 	wrong += ur_store_tick(store, START, START) != UIDRECV_E_FORKED;
@@ -138,7 +139,9 @@ static int be_child(void)
 	    ur_store_put_system(store, 1, &system, START) != UIDRECV_E_FORKED;
 	wrong += ur_store_restrict_systems(store, START, START, keep_none,
 					   NULL) != UIDRECV_E_FORKED;
-	wrong += ur_store_next_change(store, &change) != UIDRECV_E_FORKED;
+	while ((rc = ur_store_next_change(store, &change)) == 1)
+		;
+	wrong += rc != UIDRECV_E_FORKED;
 	ur_store_abort(store);
 	ur_store_close(store);
 	return wrong;
