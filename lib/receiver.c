@@ -271,6 +271,8 @@ int uidrecv_receiver_dispatch(struct uidrecv_receiver *receiver)
 	ur_loop_poll(&receiver->loop);
 	if (!receiver->is_blocked || receiver->retry_is_due)
 		(void)ur_receiver_run_round(receiver);
+	/* Sessions have what they waited for: now those that come. */
+	ur_loop_poll_patient(&receiver->loop);
 	ur_receiver_welcome(receiver);
 	if (receiver->is_settling)
 		ur_receiver_settle(receiver);
