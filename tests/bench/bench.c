@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "bench.h"
+
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define BENCH_NET 0x0a000000u /* 10.0.0.0 */
+
+bool bench_quick;
+
+static cpu_set_t processors;
+
+int bench_main_options(int argc, char **argv)
+{
+	int i = 1;
+
+	bench_must(sched_getaffinity(0, sizeof(processors), &processors) == 0,
+		   "sched_getaffinity()");
+	for (; i < argc && argv[i][0] == '-'; i++) {
+		if (strcmp(argv[i], "--quick")) {
+			fprintf(stderr, "usage: %s [--quick]\n", argv[0]);
+			exit(strcmp(argv[i], "--help") ? 2 : 0);
+		}
+		bench_quick = true;
+	}
+	return i;
+}
+
+void bench_must(bool is_right, const char *what)
+{
+	if (is_right)
+		return;
+	fprintf(stderr, "benchmark: wrong: %s\n", what);
+	exit(1);
+}
+
+void bench_pin(int processor)
+{
+	int left = processor % CPU_COUNT(&processors), at = 0;
+	cpu_set_t one;
+
+	while (!CPU_ISSET(at, &processors) || left-- > 0)
+		at++;
+	CPU_ZERO(&one);
+	CPU_SET(at, &one);
+	bench_must(sched_setaffinity(0, sizeof(one), &one) == 0,
+		   "sched_setaffinity()");
+}
+
+void bench_say(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fputc('\n', stderr);
+}
+
+static uint64_t read_clock_ns(clockid_t id)
+{
+	struct timespec now;
+
+	clock_gettime(id, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+uint64_t bench_now_ns(void)
+{
+	return read_clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t bench_cpu_ns(void)
+{
+	return read_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+uint64_t bench_random(uint64_t *seed)
+{
+	uint64_t x = *seed += UINT64_C(0x9e3779b97f4a7c15);
+
+	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+	return x ^ x >> 31;
+}
+
+/* Which of its 16 addresses. */
+static uint32_t host_of(uint32_t i)
+{
+	return i * 2654435761u >> 28;
+}
+
+uint32_t bench_ipv4(uint32_t i)
+{
+	return BENCH_NET + i * 16 + host_of(i);
+}
+
+uint32_t bench_ipv4_missing(uint32_t i)
+{
+	return BENCH_NET + i * 16 + (host_of(i) + 5) % 16;
+}
+
+size_t bench_user(uint32_t i, char user[BENCH_USER_SIZE + 1])
+{
+	memcpy(user, "CORP\\user-", 10);
+	for (int at = BENCH_USER_SIZE - 1; at >= 10; at--) {
+		user[at] = (char)('0' + i % 10);
+		i /= 10;
+	}
+	user[BENCH_USER_SIZE] = '\0';
+	return BENCH_USER_SIZE;
+}
+
+void bench_emit(const char *table, const char *row, const char *column,
+		const char *unit, const double *values, size_t count)
+{
+	printf("{\"table\": \"%s\", \"row\": \"%s\", \"column\": \"%s\", "
+	       "\"unit\": \"%s\", \"values\": [",
+	       table, row, column, unit);
+	for (size_t i = 0; i < count; i++)
+		printf("%s%.6g", i ? ", " : "", values[i]);
+	printf("]}\n");
+	fflush(stdout);
+}
