@@ -25,8 +25,7 @@ int ur_loop_init(struct ur_loop *loop)
 {
 	int error;
 
-	*loop =
-	    (struct ur_loop){.patient_fd = -1, .timer_fd = -1, .wake_fd = -1};
+	*loop = (struct ur_loop)UR_LOOP_NONE;
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll_fd < 0)
 		return -errno;
