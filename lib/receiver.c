@@ -89,7 +89,9 @@ int ur_receiver_rebuild_table(struct uidrecv_receiver *receiver)
 static void after_round(struct uidrecv_receiver *receiver)
 {
 	for (struct ur_conn *conn = receiver->conns; conn; conn = conn->next)
-		if (conn->state == UR_CONN_SESSION && conn->session.out.size)
+		/* An answer that found no memory is noticed there, too. */
+		if (conn->state == UR_CONN_SESSION &&
+		    (conn->session.out.size || conn->session.out.failed))
 			ur_conn_flush(conn);
 	receiver->is_blocked = false;
 	receiver->retry_us = RETRY_MIN_US;
