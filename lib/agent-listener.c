@@ -223,9 +223,7 @@ int uidrecv_agent_listener_new(
 	if (!listener)
 		return -ENOMEM;
 	listener->pid = getpid();
-	listener->loop.epoll_fd = -1;
-	listener->loop.timer_fd = -1;
-	listener->loop.wake_fd = -1;
+	listener->loop = (struct ur_loop)UR_LOOP_NONE;
 	ret = ur_options_load(&own, sizeof(own), OPTIONS_SMALLEST, options);
 	listener->log = (struct ur_log){.fn = own.log, .user = own.log_user};
 	listener->handshakes_max = own.handshakes_max ? own.handshakes_max : 64;

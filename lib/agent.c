@@ -134,9 +134,7 @@ int uidrecv_agent_new(struct uidrecv_agent **ret_agent,
 	if (!agent)
 		return -ENOMEM;
 	agent->loop = &agent->own_loop;
-	agent->own_loop.epoll_fd = -1;
-	agent->own_loop.timer_fd = -1;
-	agent->own_loop.wake_fd = -1;
+	agent->own_loop = (struct ur_loop)UR_LOOP_NONE;
 	agent->pid = getpid();
 	agent->events_last = &agent->events;
 	ret = load_options(agent, options);

@@ -6,9 +6,6 @@
 
 #define ROOM_MIN 256
 
-/* More room than this is given back when the queue gets empty. */
-#define ROOM_KEPT 16384
-
 void ur_buf_init(struct ur_buf *buf, size_t limit)
 {
 	*buf = (struct ur_buf){.limit = limit};
@@ -126,10 +123,7 @@ void ur_buf_consume(struct ur_buf *buf, size_t size)
 		buf->size -= size;
 		return;
 	}
-	buf->start = 0;
-	buf->size = 0;
-	if (buf->room > ROOM_KEPT)
-		release(buf);
+	ur_buf_done(buf);
 }
 
 static void patch(struct ur_buf *buf, size_t offset, uint64_t value,

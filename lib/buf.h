@@ -76,7 +76,8 @@ static inline uint64_t ur_reading_u64(struct ur_reading *reading)
 /*
  * A queue of bytes: written at the end, consumed at the front. Grows up to
  * limit; beyond it, or without memory, it fails and stays as it was before the
- * failing write. Frees its memory when it gets empty after having been large.
+ * failing write. Has no memory while it is empty: connections are idle for most
+ * of their lives.
  */
 struct ur_buf {
 	uint8_t *bytes;

@@ -104,6 +104,8 @@ static void begin_session(struct ur_conn *conn)
 	struct ur_session_options *options = &conn->options.session;
 	int bye = conn->options.ops->authenticated(conn);
 
+	if (!bye)
+		bye = ur_loop_hurry(conn->options.loop, &conn->watch);
 	if (bye < 0) {
 		ur_conn_finish(conn, bye);
 		return;

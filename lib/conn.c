@@ -229,7 +229,9 @@ int ur_conn_new(struct ur_conn **ret_conn, int fd, struct ur_conn **list,
 	if (!conn)
 		goto fail_conn;
 	conn->options = *options;
-	conn->watch = (struct ur_watch){.fd = fd, .ready = on_ready};
+	/* Until it is a session: a handshake is dear. */
+	conn->watch =
+	    (struct ur_watch){.fd = fd, .ready = on_ready, .is_patient = true};
 	conn->timer.expired = on_timer;
 	conn->begun_us = options->loop->now_us;
 	conn->state =
@@ -305,9 +307,11 @@ void ur_conn_resume(struct ur_conn *conn)
 	conn->is_paused = false;
 	if (conn->session.state)
 		ur_session_heard(&conn->session, ur_conn_now_us(conn));
-	/* What arrived before we know that we are connected has to wait. */
-	if (conn->state != UR_CONN_CONNECTING)
+	/* Of others TLS holds nothing, and what has arrived has to wait. */
+	if (conn->state == UR_CONN_SESSION)
 		ur_conn_pump(conn);
+	else
+		ur_conn_flush(conn);
 }
 
 size_t ur_conn_queued(const struct ur_conn *conn)

@@ -12,8 +12,11 @@
 #include "listener.h"
 #include "words.h"
 
-/* Connections taken in one dispatch, so that sessions get their turn. */
-#define ACCEPTS_MAX 64
+/*
+ * Connections taken in one turn. Those that shake hands have turns, too, so
+ * this also bounds how many do: the others wait in the kernel.
+ */
+#define ACCEPTS_MAX 16
 
 /* How long accept() rests when descriptors or memory run out. */
 #define PAUSE_US UINT64_C(200000)
@@ -123,7 +126,8 @@ int ur_listener_new(struct ur_listener **ret_listener, struct ur_loop *loop,
 	if (!listener)
 		return -ENOMEM;
 	listener->loop = loop;
-	listener->watch = (struct ur_watch){.fd = fd, .ready = on_ready};
+	listener->watch =
+	    (struct ur_watch){.fd = fd, .ready = on_ready, .is_patient = true};
 	listener->timer.expired = on_timer;
 	listener->port = get_port(fd);
 	error = ur_loop_reserve_timer(loop);

@@ -25,7 +25,7 @@ int ur_loop_init(struct ur_loop *loop)
 {
 	int error;
 
-	*loop = (struct ur_loop){.timer_fd = -1, .wake_fd = -1};
+	*loop = (struct ur_loop)UR_LOOP_NONE;
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll_fd < 0)
 		return -errno;
@@ -43,6 +43,12 @@ int ur_loop_init(struct ur_loop *loop)
 	return error;
 }
 
+int ur_loop_part(struct ur_loop *loop)
+{
+	loop->patient_fd = epoll_create1(EPOLL_CLOEXEC);
+	return add_inner(loop, loop->patient_fd);
+}
+
 static void close_fd(int fd)
 {
 	if (fd >= 0)
@@ -53,15 +59,25 @@ void ur_loop_done(struct ur_loop *loop)
 {
 	close_fd(loop->wake_fd);
 	close_fd(loop->timer_fd);
+	close_fd(loop->patient_fd);
 	close_fd(loop->epoll_fd);
 	free(loop->timers);
-	*loop = (struct ur_loop){.epoll_fd = -1, .timer_fd = -1, .wake_fd = -1};
+	*loop = (struct ur_loop)UR_LOOP_NONE;
 }
 
 void ur_loop_disown(struct ur_loop *loop)
 {
+	close_fd(loop->patient_fd);
 	close_fd(loop->epoll_fd);
+	loop->patient_fd = -1;
 	loop->epoll_fd = -1;
+}
+
+/* The set that it is in. */
+static int get_set(const struct ur_loop *loop, const struct ur_watch *watch)
+{
+	return watch->is_patient && loop->patient_fd >= 0 ? loop->patient_fd
+							  : loop->epoll_fd;
 }
 
 static struct epoll_event make_event(struct ur_watch *watch)
@@ -81,7 +97,8 @@ int ur_loop_add(struct ur_loop *loop, struct ur_watch *watch, uint32_t events)
 
 	watch->events = events;
 	event = make_event(watch);
-	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, watch->fd, &event) < 0)
+	if (epoll_ctl(get_set(loop, watch), EPOLL_CTL_ADD, watch->fd, &event) <
+	    0)
 		return -errno;
 	return 0;
 }
@@ -97,17 +114,31 @@ void ur_loop_change(struct ur_loop *loop, struct ur_watch *watch,
 	event = make_event(watch);
 	/* Cannot fail: the descriptor is in the set and nothing is allocated.
 	 */
-	epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, watch->fd, &event);
+	epoll_ctl(get_set(loop, watch), EPOLL_CTL_MOD, watch->fd, &event);
 }
 
 void ur_loop_remove(struct ur_loop *loop, struct ur_watch *watch)
 {
 	struct epoll_event *batch = loop->batch;
 
-	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+	epoll_ctl(get_set(loop, watch), EPOLL_CTL_DEL, watch->fd, NULL);
 	for (int i = 0; i < loop->batch_count; i++)
 		if (batch[i].data.ptr == watch)
 			batch[i].data.ptr = NULL;
+}
+
+int ur_loop_hurry(struct ur_loop *loop, struct ur_watch *watch)
+{
+	struct epoll_event event = make_event(watch);
+	int former = get_set(loop, watch);
+
+	if (former == loop->epoll_fd)
+		return 0;
+	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, watch->fd, &event) < 0)
+		return -errno;
+	epoll_ctl(former, EPOLL_CTL_DEL, watch->fd, NULL);
+	watch->is_patient = false;
+	return 0;
 }
 
 int ur_loop_reserve_timer(struct ur_loop *loop)
@@ -198,10 +229,10 @@ static void drain(struct ur_loop *loop)
 	(void)!read(loop->wake_fd, &count, sizeof(count));
 }
 
-void ur_loop_poll(struct ur_loop *loop)
+static void poll_set(struct ur_loop *loop, int set, int count_max)
 {
 	struct epoll_event batch[BATCH_MAX];
-	int count = epoll_wait(loop->epoll_fd, batch, BATCH_MAX, 0);
+	int count = epoll_wait(set, batch, count_max, 0);
 
 	loop->now_us = ur_clock_boot_us();
 	loop->batch = batch;
@@ -223,6 +254,16 @@ void ur_loop_poll(struct ur_loop *loop)
 	}
 	loop->batch = NULL;
 	loop->batch_count = 0;
+}
+
+void ur_loop_poll(struct ur_loop *loop)
+{
+	poll_set(loop, loop->epoll_fd, BATCH_MAX);
+}
+
+void ur_loop_poll_patient(struct ur_loop *loop)
+{
+	poll_set(loop, loop->patient_fd, UR_LOOP_PATIENT_MAX);
 }
 
 void ur_loop_run_timers(struct ur_loop *loop)

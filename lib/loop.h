@@ -2,6 +2,10 @@
 /*
  * One outer descriptor over many inner ones, with timers. The only file with
  * epoll, timerfd and eventfd.
+ *
+ * Work that is dear and can wait is that of patient watches: in a loop that was
+ * made so they are called apart from the others, a few in a dispatch, and each
+ * in its turn.
  */
 #ifndef UR_LOOP_H
 #define UR_LOOP_H
@@ -18,6 +22,7 @@ struct ur_watch {
 	int fd;
 	uint32_t events; /* UR_LOOP_ bits that are asked for */
 	void (*ready)(struct ur_watch *watch, uint32_t events);
+	bool is_patient;
 };
 
 /* A point in time; part of its owner. */
@@ -29,9 +34,10 @@ struct ur_timer {
 
 struct ur_loop {
 	int epoll_fd;
+	int patient_fd; /* in epoll_fd; the patient's own, or -1 */
 	int timer_fd;
 	int wake_fd;
-	uint64_t now_us;	  /* CLOCK_BOOTTIME when the dispatch began */
+	uint64_t now_us;	  /* CLOCK_BOOTTIME of the last poll */
 	uint64_t armed_us;	  /* what timer_fd is set to; 0: not set */
 	struct ur_timer **timers; /* a heap from index 1 */
 	size_t timers_count, timers_room, timers_reserved;
@@ -39,8 +45,17 @@ struct ur_loop {
 	int batch_count;
 };
 
+/* What ur_loop_done() may be given without ur_loop_init(). */
+#define UR_LOOP_NONE                                                           \
+	{                                                                      \
+		.epoll_fd = -1, .patient_fd = -1, .timer_fd = -1,              \
+		.wake_fd = -1                                                  \
+	}
+
 /* 0 or -errno. */
 int ur_loop_init(struct ur_loop *loop);
+/* From now on ur_loop_poll_patient() calls the patient. 0 or -errno. */
+int ur_loop_part(struct ur_loop *loop);
 void ur_loop_done(struct ur_loop *loop);
 
 /*
@@ -55,6 +70,8 @@ void ur_loop_change(struct ur_loop *loop, struct ur_watch *watch,
 		    uint32_t events);
 /* Ends it; the watch is not called any more. Does not close the fd. */
 void ur_loop_remove(struct ur_loop *loop, struct ur_watch *watch);
+/* It is patient no longer. 0, or -errno: it still is. */
+int ur_loop_hurry(struct ur_loop *loop, struct ur_watch *watch);
 
 /*
  * Reserves room, so that setting never fails: once per timer that may be set
@@ -72,6 +89,9 @@ void ur_loop_set_timer(struct ur_loop *loop, struct ur_timer *timer,
  * has done what the descriptors brought.
  */
 void ur_loop_poll(struct ur_loop *loop);
+/* The same for as many of the patient, who waited longest. */
+#define UR_LOOP_PATIENT_MAX 16
+void ur_loop_poll_patient(struct ur_loop *loop);
 void ur_loop_run_timers(struct ur_loop *loop);
 
 /* Makes the outer descriptor readable at the next deadline; call it last. */

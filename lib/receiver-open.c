@@ -117,6 +117,8 @@ static int open_all(struct uidrecv_receiver *receiver, char *error,
 {
 	int ret = ur_loop_init(&receiver->loop);
 
+	if (!ret)
+		ret = ur_loop_part(&receiver->loop);
 	if (ret)
 		return ret;
 	ur_resolver_init(&receiver->resolver, &receiver->loop);
@@ -166,9 +168,7 @@ int uidrecv_receiver_new(struct uidrecv_receiver **ret_receiver,
 	receiver = calloc(1, sizeof(*receiver));
 	if (!receiver)
 		return -ENOMEM;
-	receiver->loop.epoll_fd = -1;
-	receiver->loop.timer_fd = -1;
-	receiver->loop.wake_fd = -1;
+	receiver->loop = (struct ur_loop)UR_LOOP_NONE;
 	receiver->pid = getpid();
 	receiver->retry_us = 100000;
 	receiver->greetings_last = &receiver->greetings;

@@ -89,7 +89,9 @@ int ur_receiver_rebuild_table(struct uidrecv_receiver *receiver)
 static void after_round(struct uidrecv_receiver *receiver)
 {
 	for (struct ur_conn *conn = receiver->conns; conn; conn = conn->next)
-		if (conn->state == UR_CONN_SESSION && conn->session.out.size)
+		/* An answer that found no memory is noticed there, too. */
+		if (conn->state == UR_CONN_SESSION &&
+		    (conn->session.out.size || conn->session.out.failed))
 			ur_conn_flush(conn);
 	receiver->is_blocked = false;
 	receiver->retry_us = RETRY_MIN_US;
@@ -273,6 +275,8 @@ int uidrecv_receiver_dispatch(struct uidrecv_receiver *receiver)
 	ur_loop_poll(&receiver->loop);
 	if (!receiver->is_blocked || receiver->retry_is_due)
 		(void)ur_receiver_run_round(receiver);
+	/* Sessions have what they waited for: now those that come. */
+	ur_loop_poll_patient(&receiver->loop);
 	ur_receiver_welcome(receiver);
 	if (receiver->is_settling)
 		ur_receiver_settle(receiver);

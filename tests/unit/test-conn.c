@@ -306,6 +306,24 @@ Test(conn, handshake_timeout)
 	end(&both);
 }
 
+/* A handshake that was paused has to wait for its turn, as any has. */
+Test(conn, resumed_handshake_waits_for_its_turn)
+{
+	struct both both;
+	char byte;
+
+	start(&both);
+	ur_conn_pause(both.sink.conn);
+	turn(&both, 5);
+	ur_conn_resume(both.sink.conn);
+	cr_expect_eq(
+	    recv(both.source.conn->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT),
+	    -1);
+	turn(&both, 20);
+	cr_expect_eq(both.sink.conn->session.state, UR_SESSION_OPEN);
+	end(&both);
+}
+
 /*
  * A peer that has sent its last word and does not read ours costs no more than
  * waiting for it.

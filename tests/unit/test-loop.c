@@ -122,6 +122,106 @@ Test(loop, removed_within_the_round)
 	ur_loop_done(&loop);
 }
 
+static unsigned int sum_calls(const struct piece *pieces, unsigned int count)
+{
+	unsigned int calls = 0;
+
+	for (unsigned int i = 0; i < count; i++)
+		calls += pieces[i].calls;
+	return calls;
+}
+
+/* A loop with count that are patient and readable, and one that is neither. */
+static void set_up_patient(struct ur_loop *loop, struct piece *pieces,
+			   unsigned int count, int fds[][2])
+{
+	cr_assert_eq(ur_loop_init(loop), 0);
+	cr_assert_eq(ur_loop_part(loop), 0);
+	for (unsigned int i = 0; i <= count; i++) {
+		cr_assert_eq(pipe(fds[i]), 0);
+		set_up(loop, &pieces[i], fds[i][0]);
+		pieces[i].watch.is_patient = i < count;
+		if (i < count)
+			cr_assert_eq(write(fds[i][1], "x", 1), 1);
+		cr_assert_eq(ur_loop_add(loop, &pieces[i].watch, UR_LOOP_READ),
+			     0);
+	}
+}
+
+#define PATIENT (3 * UR_LOOP_PATIENT_MAX)
+
+/* They are called apart, so many at once, and none twice before all. */
+Test(loop, patient_have_their_turns)
+{
+	static struct piece pieces[PATIENT + 1];
+	static int fds[PATIENT + 1][2];
+	struct ur_loop loop;
+
+	set_up_patient(&loop, pieces, PATIENT, fds);
+	for (unsigned int turn = 1; turn <= 6; turn++) {
+		cr_assert(is_readable(&loop, 0));
+		cr_assert_eq(write(fds[PATIENT][1], "x", 1), 1);
+		ur_loop_poll(&loop);
+		cr_assert_eq(pieces[PATIENT].calls, turn);
+		cr_assert_eq(sum_calls(pieces, PATIENT),
+			     (turn - 1) * UR_LOOP_PATIENT_MAX);
+		ur_loop_poll_patient(&loop);
+		cr_assert_eq(pieces[PATIENT].calls, turn);
+		cr_assert_eq(sum_calls(pieces, PATIENT),
+			     turn * UR_LOOP_PATIENT_MAX);
+		for (unsigned int i = 0; i < PATIENT; i++)
+			cr_assert_leq(pieces[i].calls, (turn + 2) / 3);
+	}
+	ur_loop_done(&loop);
+}
+
+Test(loop, patient_are_changed_removed_and_hurried)
+{
+	struct piece pieces[4];
+	int fds[4][2];
+	struct ur_loop loop;
+
+	set_up_patient(&loop, pieces, 3, fds);
+	ur_loop_change(&loop, &pieces[0].watch, 0);
+	/* Whoever comes first removes the other one. */
+	pieces[1].removes = &pieces[2].watch;
+	pieces[2].removes = &pieces[1].watch;
+	ur_loop_poll_patient(&loop);
+	cr_expect_eq(pieces[0].calls, 0);
+	cr_expect_eq(pieces[1].calls + pieces[2].calls, 1);
+	ur_loop_change(&loop, &pieces[0].watch, UR_LOOP_READ);
+	cr_assert_eq(ur_loop_hurry(&loop, &pieces[0].watch), 0);
+	ur_loop_poll(&loop);
+	cr_expect_eq(pieces[0].calls, 1);
+	ur_loop_change(&loop, &pieces[0].watch, 0);
+	ur_loop_poll(&loop);
+	ur_loop_poll_patient(&loop);
+	cr_expect_eq(pieces[0].calls, 1);
+	ur_loop_remove(&loop, &pieces[0].watch);
+	ur_loop_done(&loop);
+}
+
+/* In a loop that is not parted they are as all others. */
+Test(loop, patient_in_a_simple_loop)
+{
+	struct piece piece;
+	int fds[2];
+	struct ur_loop loop;
+
+	cr_assert_eq(ur_loop_init(&loop), 0);
+	cr_assert_eq(pipe(fds), 0);
+	cr_assert_eq(write(fds[1], "x", 1), 1);
+	set_up(&loop, &piece, fds[0]);
+	piece.watch.is_patient = true;
+	cr_assert_eq(ur_loop_add(&loop, &piece.watch, UR_LOOP_READ), 0);
+	ur_loop_poll(&loop);
+	cr_expect_eq(piece.calls, 1);
+	cr_assert_eq(ur_loop_hurry(&loop, &piece.watch), 0);
+	ur_loop_poll(&loop);
+	cr_expect_eq(piece.calls, 2);
+	ur_loop_done(&loop);
+}
+
 Test(loop, timers_in_order_of_time)
 {
 	static struct piece pieces[500];
