@@ -83,17 +83,7 @@ static const struct belonging belongings[] = {
     [UR_IN_WITHDRAW] = {B(ADDRESS), B(PORTS)},
 };
 
-bool ur_tlv_next(struct ur_reading *reading, struct ur_tlv *ret_tlv)
-{
-	if (reading->left == 0)
-		return false;
-	ret_tlv->type = ur_reading_u16(reading);
-	ret_tlv->size = ur_reading_u16(reading);
-	ret_tlv->value = ur_reading_bytes(reading, ret_tlv->size);
-	return !reading->failed;
-}
-
-static bool belongs(enum ur_place place, unsigned int type)
+static bool belongs(enum ur_tlv_place place, unsigned int type)
 {
 	const struct belonging *here = &belongings[place];
 	unsigned int number = UR_TLV_NUMBER(type);
@@ -109,7 +99,7 @@ static bool has_right_size(const struct form *form, uint16_t size)
 	return size >= form->min && size <= form->max;
 }
 
-static enum ur_tlvs_result take(struct ur_tlvs *tlvs, enum ur_place place,
+static enum ur_tlvs_result take(struct ur_tlvs *tlvs, enum ur_tlv_place place,
 				const struct ur_tlv *tlv)
 {
 	const struct form *form;
@@ -131,7 +121,7 @@ static enum ur_tlvs_result take(struct ur_tlvs *tlvs, enum ur_place place,
 	return UR_TLVS_GOOD;
 }
 
-enum ur_tlvs_result ur_tlvs_read(struct ur_tlvs *tlvs, enum ur_place place,
+enum ur_tlvs_result ur_tlvs_read(struct ur_tlvs *tlvs, enum ur_tlv_place place,
 				 const uint8_t *bytes, size_t size)
 {
 	enum ur_tlvs_result result, all = UR_TLVS_GOOD;
@@ -154,18 +144,6 @@ enum ur_tlvs_result ur_tlvs_read(struct ur_tlvs *tlvs, enum ur_place place,
 	if (reading.failed || belongings[place].needed & ~tlvs->seen)
 		return UR_TLVS_BAD;
 	return all;
-}
-
-struct ur_reading ur_tlvs_get(const struct ur_tlvs *tlvs, unsigned int type)
-{
-	const struct ur_tlv *tlv = &tlvs->at[UR_TLV_NUMBER(type)];
-	struct ur_reading reading;
-
-	if (ur_tlvs_has(tlvs, type))
-		ur_reading_init(&reading, tlv->value, tlv->size);
-	else
-		ur_reading_init(&reading, NULL, 0);
-	return reading;
 }
 
 struct uidrecv_address ur_tlv_address(struct ur_reading value)

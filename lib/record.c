@@ -53,11 +53,12 @@ static uint16_t fill_record(const struct ur_tlvs *tlvs,
 static uint16_t decode_record(const struct ur_tlv *tlv,
 			      struct uidrecv_record *ret_record)
 {
-	static const enum ur_place places[] = {UR_IN_MAP, UR_IN_REFRESH,
-					       UR_IN_LOGOUT, UR_IN_WITHDRAW};
+	static const enum ur_tlv_place places[] = {
+	    UR_IN_MAP, UR_IN_REFRESH, UR_IN_LOGOUT, UR_IN_WITHDRAW};
 	struct ur_tlvs tlvs;
 
-	memset(ret_record, 0, sizeof(*ret_record));
+	/* A user ends with its zero; what is behind it is nobody's. */
+	memset(ret_record, 0, offsetof(struct uidrecv_record, user) + 1);
 	ret_record->op = tlv->type;
 	if (tlv->type > UIDRECV_OP_WITHDRAW)
 		return UIDRECV_REJECT_UNSUPPORTED;

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * bench-growth [--quick] [mappings | agents [ROW]]: how costs grow with what
+ * there is; end to end as bench-ingest has it.
+ *
+ * growth: by mappings, of 4 agents. "lookup ns": of a random one that is there,
+ *   the next known when the last is answered, while nobody says anything;
+ *   "changed claim us", "refresh us": of each, by the wall, at full load, in
+ *   random order; "table bytes", "store bytes": of the files, a mapping; "start
+ *   ms": after a kill, until the table is published.
+ * agents: by agents, which are all in one process on one core. "connect s":
+ *   until all have a session; "KiB an agent": of the receiver's memory that is
+ *   no file; "claims k/s": changed claims, each agent 1,000,000 divided by the
+ *   agents, at most 10,000, of its own.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "site.h"
+
+#define AGENTS 4
+#define LOOKUPS 1000000
+#define RUNS 5
+#define AT_ONCE 64
+#define SETTLE_US 1000000
+
+static const struct {
+	const char *name;
+	uint32_t count;
+} sizes[] = {
+    {"10k", 10000}, {"100k", 100000}, {"1M", 1000000}, {"10M", 10000000}};
+
+static const struct {
+	const char *name;
+	uint32_t count;
+} crowds[] = {
+    {"1", 1}, {"10", 10}, {"100", 100}, {"1000", 1000}, {"10000", 10000}};
+
+static void emit(const char *table, const char *row, const char *column,
+		 const char *unit, double value)
+{
+	bench_say("%s, %s: %s %.4g", table, row, column, value);
+	bench_emit(table, row, column, unit, &value, 1);
+}
+
+static struct speaker *speaker_of(struct site *site, uint32_t count, uint32_t i)
+{
+	size_t s = (size_t)((uint64_t)i * site->speakers.count / count);
+
+	while (i < site_first(site, count, s))
+		s--;
+	while (i >= site_first(site, count, s + 1))
+		s++;
+	return &site->speakers.list[s];
+}
+
+/* Says a record of so many random mappings; microseconds for each. */
+static double say_us(struct site *site, uint32_t count, uint32_t said,
+		     uint16_t op)
+{
+	struct uidrecv_record record = {.op = op};
+	uint64_t seed = op, start_ns, records;
+
+	for (uint32_t n = 0; n < said; n++) {
+		uint32_t i = (uint32_t)(bench_random(&seed) % count);
+
+		record.address = uidrecv_address_from_ipv4(bench_ipv4(i));
+		/* Every time another user than the last one there. */
+		if (op == UIDRECV_OP_MAP)
+			record.user_size =
+			    (uint8_t)bench_user(i + count + n, record.user);
+		speaker_say(speaker_of(site, count, i), &record);
+	}
+	for (size_t s = 0; s < site->speakers.count; s++)
+		speaker_say_end(&site->speakers.list[s]);
+	records = site_figures(site).stats.records;
+	start_ns = bench_now_ns();
+	speakers_finish(&site->speakers);
+	start_ns = bench_now_ns() - start_ns;
+	bench_must(site_figures(site).stats.records - records == said,
+		   "all records are taken");
+	return (double)start_ns / 1e3 / said;
+}
+
+static void look(struct uidrecv_reader *reader, uint32_t count, uint64_t seed)
+{
+	struct uidrecv_query query = {.has_port = false};
+	uint64_t now_us = uidrecv_now_us(), last = 0;
+	struct uidrecv_mapping mapping;
+
+	for (uint32_t n = 0; n < LOOKUPS; n++) {
+		/* What the processor cannot know before the last answer. */
+		uint64_t i = bench_random(&seed) + last;
+
+		query.address = uidrecv_address_from_ipv4(
+		    bench_ipv4((uint32_t)(i % count)));
+		bench_must(uidrecv_reader_lookup(reader, &query, now_us,
+						 &mapping) == 1,
+			   "an answer of the table");
+		last = (uint64_t)(mapping.user[0] == 0);
+	}
+}
+
+static void bench_lookups(const struct site *site, const char *row,
+			  uint32_t count)
+{
+	struct uidrecv_reader *reader;
+	double ns[RUNS];
+
+	bench_must(uidrecv_reader_open(&reader, site->table, NULL) == 0,
+		   "the table");
+	look(reader, count, 0);
+	for (uint64_t i = 0; i < RUNS; i++) {
+		uint64_t start_ns = bench_now_ns();
+
+		look(reader, count, i + 1);
+		ns[i] = (double)(bench_now_ns() - start_ns) / LOOKUPS;
+	}
+	uidrecv_reader_close(reader);
+	bench_emit("growth", row, "lookup ns", "ns", ns, RUNS);
+}
+
+static void bench_mappings(const char *row, uint32_t count)
+{
+	uint32_t said = bench_quick ? 200000 : 500000;
+	struct site_figures figures;
+	struct site site;
+
+	site_init(&site, AGENTS);
+	site_open(&site);
+	site_load(&site, count);
+	figures = site_figures(&site);
+	speakers_drop(&site.speakers);
+	site_kill(&site);
+	site_open(&site);
+	emit("growth", row, "start ms", "ms",
+	     (double)site.shared->list_ns / 1e6);
+	bench_lookups(&site, row, count);
+	emit("growth", row, "table bytes", "B",
+	     (double)site_figures(&site).table_bytes / count);
+	emit("growth", row, "store bytes", "B",
+	     (double)figures.store_bytes / count);
+	emit("growth", row, "refresh us", "us",
+	     say_us(&site, count, said, UIDRECV_OP_REFRESH));
+	emit("growth", row, "changed claim us", "us",
+	     say_us(&site, count, said, UIDRECV_OP_MAP));
+	site_done(&site);
+}
+
+static void bench_crowd(const char *row, uint32_t agents)
+{
+	uint32_t each = 1000000 / agents < 10000 ? 1000000 / agents : 10000;
+	uint32_t count = each * agents, said = count;
+	struct site_figures before, after;
+	uint64_t start_ns;
+	struct site site;
+
+	site_init(&site, agents);
+	site_start(&site);
+	site_pin(false);
+	before = site_figures(&site);
+	start_ns = bench_now_ns();
+	speakers_connect(&site.speakers, 0, agents, AT_ONCE);
+	emit("agents", row, "connect s", "s",
+	     (double)(bench_now_ns() - start_ns) / 1e9);
+	usleep(SETTLE_US);
+	after = site_figures(&site);
+	emit("agents", row, "KiB an agent", "KiB",
+	     ((double)after.anon_bytes - (double)before.anon_bytes) / agents /
+		 1024);
+	site_load(&site, count);
+	if (said > 200000 && bench_quick)
+		said = 200000;
+	emit("agents", row, "claims k/s", "k/s",
+	     1e3 / say_us(&site, count, said, UIDRECV_OP_MAP));
+	site_done(&site);
+}
+
+/* A row that is asked for, or else each that is not too large. */
+static bool is_wanted(const char *row, const char *wanted, bool is_large)
+{
+	return wanted ? !strcmp(row, wanted) : !is_large || !bench_quick;
+}
+
+int main(int argc, char **argv)
+{
+	int next = bench_main_options(argc, argv);
+	const char *part = next < argc ? argv[next] : "";
+	const char *row = next + 1 < argc ? argv[next + 1] : NULL;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
+		if (strcmp(part, "agents") &&
+		    is_wanted(sizes[i].name, row, sizes[i].count > 1000000))
+			bench_mappings(sizes[i].name, sizes[i].count);
+	for (size_t i = 0; i < sizeof(crowds) / sizeof(*crowds); i++)
+		if (strcmp(part, "mappings") &&
+		    is_wanted(crowds[i].name, row, crowds[i].count > 1000))
+			bench_crowd(crowds[i].name, crowds[i].count);
+	return 0;
+}

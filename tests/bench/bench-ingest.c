@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * bench-ingest [--quick] [many | one]: what a receiver makes of what agents
+ * say, end to end: agents on one core, TLS over loopback, the receiver on the
+ * other core, its store on the disk with an fsync for each commit, its table in
+ * /dev/shm, 1,000,000 mappings.
+ *
+ * ingest, k/s: "changed claims": each record says another user of a random
+ *   address that is known, by 4 agents and by one, by the clock at the wall
+ *   while agents always have something to say; beside LMDB on a copy of the
+ *   store, with a row of the same size for each of the same addresses in the
+ *   same order, and as many rows in each commit as the receiver had.
+ *   "unchanged refreshes": a REFRESH for each mapping, by one agent: by the
+ *   wall, and by the receiver's processor time.
+ * commits, 1: records in a commit of the changed claims.
+ * bytes written, B: what the process has given to write(), beside what all of
+ *   the disk has written meanwhile, be it for others.
+ * refresh all: one REFRESH ALL of all mappings: frames, the receiver's
+ *   processor time until it is idle again, and the time until the ACK. For the
+ *   first since its start the receiver counts what lives in the store.
+ * single claim, ms: from sending one to its ACK, while nobody else says
+ *   anything; beside one row and its commit in LMDB.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bare.h"
+#include "bench.h"
+
+#define MAPPINGS 1000000
+#define AGENTS 4
+#define RUNS_MAX 5
+#define CHANGED_ROW "changed claims, end to end"
+#define CHANGED_BYTES_ROW "per changed claim, full load"
+#define REFRESH_BYTES_ROW "per unchanged refresh"
+
+struct run {
+	double seconds, cpu_s;
+	double bytes, disk_bytes; /* that were written for a record */
+	double batch;		  /* records a commit */
+};
+
+static uint32_t order[MAPPINGS];
+static uint32_t users[MAPPINGS]; /* whose user each has */
+
+static void shuffle(uint64_t seed)
+{
+	for (uint32_t i = 0; i < MAPPINGS; i++) {
+		uint32_t at = (uint32_t)(bench_random(&seed) % (i + 1));
+
+		order[i] = order[at];
+		order[at] = i;
+	}
+}
+
+static void look_at_some(struct site *site)
+{
+	for (uint32_t i = 0; i < MAPPINGS; i += 997)
+		site_look(site, i, users[i]);
+}
+
+static struct speaker *speaker_of(struct site *site, uint32_t mapping)
+{
+	size_t p = 0;
+
+	while (mapping >= site_first(site, MAPPINGS, p + 1))
+		p++;
+	return &site->speakers.list[p];
+}
+
+/* Says the records of the scripts, and what they took. */
+static struct run say(struct site *site, uint32_t count)
+{
+	struct site_figures before, after;
+	uint64_t start_ns;
+	struct run run;
+
+	for (size_t p = 0; p < site->speakers.count; p++)
+		speaker_say_end(&site->speakers.list[p]);
+	speakers_keep_alive(&site->speakers);
+	before = site_figures(site);
+	start_ns = bench_now_ns();
+	speakers_finish(&site->speakers);
+	run.seconds = (double)(bench_now_ns() - start_ns) / 1e9;
+	after = site_figures(site);
+	bench_must(after.stats.records - before.stats.records == count,
+		   "all records are taken");
+	run.cpu_s = (double)(after.cpu_ns - before.cpu_ns) / 1e9;
+	run.bytes =
+	    (double)(after.write_bytes - before.write_bytes) / (double)count;
+	run.disk_bytes =
+	    (double)(after.disk_bytes - before.disk_bytes) / (double)count;
+	run.batch = (double)count /
+		    (double)(after.stats.commits - before.stats.commits);
+	return run;
+}
+
+static struct run change(struct site *site, uint32_t first, uint32_t count)
+{
+	struct uidrecv_record record = {.op = UIDRECV_OP_MAP};
+
+	for (uint32_t at = first; at < first + count; at++) {
+		uint32_t i = order[at % MAPPINGS];
+
+		users[i] += MAPPINGS;
+		record.address = uidrecv_address_from_ipv4(bench_ipv4(i));
+		record.user_size = (uint8_t)bench_user(users[i], record.user);
+		speaker_say(speaker_of(site, i), &record);
+	}
+	return say(site, count);
+}
+
+static struct run change_bare(struct bare *bare, const struct site *site,
+			      uint32_t round, uint32_t first, uint32_t count)
+{
+	static uint32_t mappings[MAPPINGS];
+	uint64_t bytes, start_ns;
+	struct run run;
+
+	for (uint32_t i = 0; i < count; i++)
+		mappings[i] = order[(first + i) % MAPPINGS];
+	site_pin(true);
+	bytes = site_read_proc(getpid(), "io", "wchar:");
+	start_ns = bench_now_ns();
+	bare_put(bare, mappings, count, site->shared->rounds + round,
+		 site->shared->rounds_count - round);
+	run.seconds = (double)(bench_now_ns() - start_ns) / 1e9;
+	bytes = site_read_proc(getpid(), "io", "wchar:") - bytes;
+	run.bytes = (double)bytes / (double)count;
+	site_pin(false);
+	return run;
+}
+
+static void emit(const char *table, const char *row, const char *column,
+		 const char *unit, const struct run *runs, size_t count,
+		 double (*figure)(const struct run *run))
+{
+	double values[RUNS_MAX];
+
+	for (size_t i = 0; i < count; i++)
+		values[i] = figure(&runs[i]);
+	bench_emit(table, row, column, unit, values, count);
+}
+
+static uint32_t count_of_run; /* records in each run of what is emitted */
+
+static double get_rate(const struct run *run)
+{
+	return count_of_run / run->seconds / 1e3;
+}
+
+static double get_core_rate(const struct run *run)
+{
+	return count_of_run / run->cpu_s / 1e3;
+}
+
+static double get_bytes(const struct run *run)
+{
+	return run->bytes;
+}
+
+static double get_disk_bytes(const struct run *run)
+{
+	return run->disk_bytes;
+}
+
+static double get_batch(const struct run *run)
+{
+	return run->batch;
+}
+
+/* Loads a site, and makes a copy of its store. */
+static void prepare(struct site *site, struct bare *bare, size_t agents)
+{
+	site_init(site, agents);
+	site_open(site);
+	site_load(site, MAPPINGS);
+	speakers_drop(&site->speakers);
+	site_stop(site);
+	bare_open(bare, site);
+	site_open(site);
+	for (uint32_t i = 0; i < MAPPINGS; i++)
+		users[i] = i;
+}
+
+static void bench_changes(struct site *site, struct bare *bare,
+			  const char *column, bool is_goal)
+{
+	uint32_t count = bench_quick ? 200000 : 500000;
+	size_t runs = bench_quick ? 3 : 5;
+	struct run live[RUNS_MAX], plain[RUNS_MAX];
+
+	shuffle(1);
+	/* The first pages that are copied are none that were freed. */
+	(void)change(site, 0, count);
+	(void)change_bare(bare, site, 0, 0, count);
+	for (size_t i = 0; i < runs; i++) {
+		uint32_t round = site_figures(site).rounds_count;
+		uint32_t first = (uint32_t)(i + 1) * count;
+
+		live[i] = change(site, first, count);
+		plain[i] = change_bare(bare, site, round, first, count);
+		bench_say("%s: %.0f k/s, %.0f a commit, %.0f B; bare LMDB "
+			  "%.0f k/s, %.0f B",
+			  column, count / live[i].seconds / 1e3, live[i].batch,
+			  live[i].bytes, count / plain[i].seconds / 1e3,
+			  plain[i].bytes);
+	}
+	look_at_some(site);
+	count_of_run = count;
+	emit("commits", CHANGED_ROW, column, "1", live, runs, get_batch);
+	if (!is_goal) {
+		emit("ingest", "changed claims, one agent", "receiver", "k/s",
+		     live, runs, get_rate);
+		emit("ingest", "changed claims, one agent", "bare lmdb", "k/s",
+		     plain, runs, get_rate);
+		return;
+	}
+	emit("ingest", CHANGED_ROW, "receiver", "k/s", live, runs, get_rate);
+	emit("ingest", CHANGED_ROW, "bare lmdb", "k/s", plain, runs, get_rate);
+	emit("bytes written", CHANGED_BYTES_ROW, "receiver", "B", live, runs,
+	     get_bytes);
+	emit("bytes written", CHANGED_BYTES_ROW, "receiver's disk", "B", live,
+	     runs, get_disk_bytes);
+	emit("bytes written", CHANGED_BYTES_ROW, "bare lmdb", "B", plain, runs,
+	     get_bytes);
+}
+
+static struct run refresh(struct site *site, bool in_order)
+{
+	struct uidrecv_record record = {.op = UIDRECV_OP_REFRESH};
+
+	for (uint32_t at = 0; at < MAPPINGS; at++) {
+		uint32_t i = in_order ? at : order[at];
+
+		record.address = uidrecv_address_from_ipv4(bench_ipv4(i));
+		speaker_say(speaker_of(site, i), &record);
+	}
+	return say(site, MAPPINGS);
+}
+
+static void bench_refreshes(struct site *site)
+{
+	size_t runs = bench_quick ? 2 : 5;
+	struct run random[RUNS_MAX], sorted[RUNS_MAX];
+
+	shuffle(2);
+	for (size_t i = 0; i < runs; i++) {
+		random[i] = refresh(site, false);
+		sorted[i] = refresh(site, true);
+		bench_say("refreshes: random %.2f s, %.2f s of CPU; by address "
+			  "%.2f s, %.2f s of CPU",
+			  random[i].seconds, random[i].cpu_s, sorted[i].seconds,
+			  sorted[i].cpu_s);
+	}
+	look_at_some(site);
+	count_of_run = MAPPINGS;
+	emit("ingest", "unchanged refreshes, per core of the receiver",
+	     "receiver", "k/s", random, runs, get_core_rate);
+	emit("ingest", "unchanged refreshes, end to end", "receiver", "k/s",
+	     random, runs, get_rate);
+	emit("ingest", "unchanged refreshes by address, per core", "receiver",
+	     "k/s", sorted, runs, get_core_rate);
+	emit("ingest", "unchanged refreshes by address, end to end", "receiver",
+	     "k/s", sorted, runs, get_rate);
+	emit("bytes written", REFRESH_BYTES_ROW, "receiver", "B", random, runs,
+	     get_bytes);
+	emit("bytes written", REFRESH_BYTES_ROW, "receiver's disk", "B", random,
+	     runs, get_disk_bytes);
+}
+
+static struct run refresh_all(struct site *site)
+{
+	struct speaker *speaker = &site->speakers.list[0];
+	struct site_figures before = site_figures(site), after;
+	struct run run = {.batch = 1};
+	uint64_t start_ns;
+
+	speaker_refresh_all(speaker, MAPPINGS);
+	start_ns = bench_now_ns();
+	speakers_finish(&site->speakers);
+	run.seconds = (double)(speaker->acked_ns - start_ns) / 1e9;
+	after = site_figures(site);
+	bench_must(after.stats.refresh_alls == before.stats.refresh_alls + 1,
+		   "all is refreshed");
+	run.cpu_s = (double)(after.cpu_ns - before.cpu_ns) / 1e9;
+	return run;
+}
+
+static double get_us(const struct run *run)
+{
+	return run->seconds * 1e6;
+}
+
+static double get_cpu_us(const struct run *run)
+{
+	return run->cpu_s * 1e6;
+}
+
+/* Of the one agent that has said all. */
+static void bench_refresh_all(struct site *site)
+{
+	struct run first = refresh_all(site), runs[RUNS_MAX];
+
+	for (size_t i = 0; i < RUNS_MAX; i++)
+		runs[i] = refresh_all(site);
+	look_at_some(site);
+	emit("refresh all", "frames", "receiver", "1", runs, RUNS_MAX,
+	     get_batch);
+	emit("refresh all", "receiver CPU", "receiver", "us", runs, RUNS_MAX,
+	     get_cpu_us);
+	emit("refresh all", "until the ACK", "receiver", "us", runs, RUNS_MAX,
+	     get_us);
+	emit("refresh all", "receiver CPU, first since its start", "receiver",
+	     "us", &first, 1, get_cpu_us);
+}
+
+static int compare(const void *a, const void *b)
+{
+	double left = *(const double *)a, right = *(const double *)b;
+
+	return (left > right) - (left < right);
+}
+
+static void emit_latency(double *ms, size_t count, const char *column)
+{
+	qsort(ms, count, sizeof(*ms), compare);
+	bench_emit("single claim", "p50", column, "ms", &ms[count / 2], 1);
+	bench_emit("single claim", "p99", column, "ms", &ms[count * 99 / 100],
+		   1);
+}
+
+static void bench_single_claims(struct site *site, struct bare *bare)
+{
+	static double live[1000], plain[1000];
+	size_t count = bench_quick ? 200 : 1000;
+	uint32_t one = 1;
+
+	for (size_t i = 0; i < count; i++) {
+		uint32_t at = (uint32_t)i * 31 % MAPPINGS;
+		uint64_t start_ns;
+
+		live[i] = change(site, at, 1).seconds * 1e3;
+		start_ns = bench_now_ns();
+		bare_put(bare, &order[at], 1, &one, 1);
+		plain[i] = (double)(bench_now_ns() - start_ns) / 1e6;
+	}
+	emit_latency(live, count, "receiver");
+	emit_latency(plain, count, "bare lmdb");
+}
+
+static void bench_one_agent(void)
+{
+	struct site site;
+	struct bare bare;
+
+	prepare(&site, &bare, 1);
+	bench_changes(&site, &bare, "one agent", false);
+	bench_single_claims(&site, &bare);
+	bench_refresh_all(&site);
+	bench_refreshes(&site);
+	bare_close(&bare);
+	site_done(&site);
+}
+
+static void bench_many_agents(void)
+{
+	struct site site;
+	struct bare bare;
+
+	prepare(&site, &bare, AGENTS);
+	bench_changes(&site, &bare, "4 agents", true);
+	bare_close(&bare);
+	site_done(&site);
+}
+
+int main(int argc, char **argv)
+{
+	int next = bench_main_options(argc, argv);
+	const char *part = next < argc ? argv[next] : "";
+
+	if (strcmp(part, "one"))
+		bench_many_agents();
+	if (strcmp(part, "many"))
+		bench_one_agent();
+	return 0;
+}

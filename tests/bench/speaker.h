@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Agents by hand, as many as one likes in one thread: plain OpenSSL on sockets,
+ * frames that were made before, and no more of them under way than the receiver
+ * allows. So what an agent costs does not bound what a receiver can do. What
+ * goes wrong ends the program.
+ */
+#ifndef BENCH_SPEAKER_H
+#define BENCH_SPEAKER_H
+
+#include <openssl/ssl.h>
+
+#include "certs.h"
+#include "message.h"
+
+enum speaker_state {
+	SPEAKER_AWAY,
+	SPEAKER_SHAKING,  /* TCP and TLS */
+	SPEAKER_GREETING, /* HELLO to READY */
+	SPEAKER_READY,
+};
+
+struct speaker {
+	struct speakers *all;
+	X509 *certificate;
+	SSL *ssl;
+	int fd;
+	enum speaker_state state;
+	struct ur_framer framer;
+	uint64_t session_id;
+	uint64_t serial;	  /* of the last frame that was made */
+	uint64_t acked, reported; /* what it heard, what it has said of it */
+	uint64_t acked_ns;	  /* when the last ACK came */
+	uint32_t window;
+	uint64_t retry_ns;     /* when it connects again */
+	unsigned int failures; /* since it was ready */
+	unsigned int lost;     /* connections that others ended */
+	/* Whole frames: those up to `may` may be sent, those up to `sent` are.
+	 */
+	struct ur_buf script;
+	size_t may, sent;
+	struct ur_update_writer writer; /* the UPDATE that is begun */
+	bool is_writing;
+};
+
+struct speakers {
+	struct speaker *list;
+	size_t count;
+	int epoll;
+	uint16_t port; /* of 127.0.0.1 */
+	SSL_CTX *ctx;
+	EVP_PKEY *key; /* of all */
+	uint64_t seed;
+	size_t ready;
+	/* Visitors go as soon as they were told something; how many did. */
+	bool are_visitors;
+	size_t visits;
+};
+
+/* Agents "a0", "a1", ... of the authority "ca" in certs. */
+void speakers_init(struct speakers *speakers, struct certs *certs,
+		   size_t count);
+void speakers_done(struct speakers *speakers);
+
+/* The lines of those agents for uidrecv_rights_parse(); free() it. */
+char *speakers_make_list(size_t count);
+
+/* Begins to connect. The session goes on, if there was one. */
+void speaker_connect(struct speaker *speaker);
+/* Ends the connection without a word; the session can go on. */
+void speaker_drop(struct speaker *speaker);
+void speakers_drop(struct speakers *speakers);
+/* Those from first on, no more than at_once in handshakes, until all are. */
+void speakers_connect(struct speakers *speakers, size_t first, size_t count,
+		      size_t at_once);
+
+/* For another process than the one that made them; none may be connected. */
+void speakers_adopt(struct speakers *speakers);
+
+/* What came is taken, what may be sent is sent. */
+void speaker_go_on(struct speaker *speaker);
+
+/* Says KEEPALIVE, for a receiver ends who is silent. */
+void speakers_keep_alive(struct speakers *speakers);
+
+/* What came is taken, what may be sent is sent; waits up to wait_ms. */
+void speakers_turn(struct speakers *speakers, int wait_ms);
+/* Sends all scripts, until all is acknowledged. */
+void speakers_finish(struct speakers *speakers);
+
+/*
+ * Add to the script. Records go into UPDATEs as full as may be, each of which
+ * is vouched for when it is begun; speaker_say_end() ends the last.
+ */
+void speaker_say(struct speaker *speaker, const struct uidrecv_record *record);
+void speaker_say_end(struct speaker *speaker);
+void speaker_begin_snapshot(struct speaker *speaker);
+void speaker_end_snapshot(struct speaker *speaker, uint64_t count);
+void speaker_refresh_all(struct speaker *speaker, uint64_t count);
+
+#endif
