@@ -1,282 +1,341 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Nanoseconds per lookup that hits, 1,000,000 mappings: our reader, bare LMDB
- * with integer keys in one transaction, and a private hash that nobody writes
- * and that checks nothing, which is what a lookup costs at least.
+ * bench-lookup [--quick]: nanoseconds per lookup, of ours and of its peers, of
+ * the same addresses, while nobody writes. See peer-*.c for what each does.
+ * Prints the table "lookup".
  *
- * dependent: the next address depends on the last answer; independent: the
- * processor may overlap lookups; bulk: 16 at once.
+ * way   dependent: the next address depends on the name that was copied last
+ *       (where nobody is known, none is, and the processor may go on ahead);
+ *       independent: it may overlap lookups; bulk of 16: those who have a bulk
+ *       form use it (Redis one of 100), others look up one by one
+ * mix   hit: any mapping; zipf: the k-th most wanted 1/k as often as the first;
+ *       hot: 1,000 of them; half miss: as often an address that is nobody's
+ * size  how many mappings there are
+ *
+ * All look up the same addresses in a run, but the slow ones fewer of them.
+ * Other runs have other addresses, so that no run finds in the processor's
+ * caches what the last one left. Runs are interleaved, and each begins with
+ * some lookups that do not count.
  */
-#include <lmdb.h>
-#include <time.h>
+#include <math.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
-#include "../table-helper.h"
+#include "bench.h"
+#include "peer.h"
+#include "table-helper.h"
 
-#define MAPPINGS 1000000
-#define LOOKUPS 1000000
-#define RUNS 5
-#define GROUP 16
+#define RUNS_MAX 5
+#define HOT 1000
+#define ENOUGH 4000 /* answers that are compared before anything is timed */
+#define PEERS_MAX 6
+#define BYTES_EACH 1000 /* of memory and of files, for all peers */
 
-enum { READER, LMDB, HASH, KINDS };
-enum { DEPENDENT, INDEPENDENT, BULK, WAYS };
+enum mix { HIT, ZIPF, HOT_FEW, HALF_MISS, MIXES };
 
-struct plain_slot {
-	_Alignas(64) uint64_t hi;
-	uint64_t lo;
-	char user[48];
+static const char *const way_names[] = {"dependent", "independent",
+					"bulk of 16"};
+static const char *const mix_names[] = {"hit", "zipf", "hot", "half miss"};
+
+/* The addresses of all runs; known[i]: how many before i are somebody's. */
+struct asked {
+	uint32_t *ipv4;
+	uint32_t *known;
+	size_t each; /* in a run */
+	size_t runs;
 };
 
-struct bench {
-	struct scratch scratch;
-	struct ur_table *table;
-	struct uidrecv_reader *reader;
-	MDB_env *env;
-	MDB_txn *txn;
-	MDB_dbi dbi;
-	struct plain_slot *plain;
-	uint64_t mask;
-	uint32_t *addresses; /* LOOKUPS random ones that are known */
-	uint64_t found;
-};
-
-static void must(bool is_right, const char *what)
+/* Mappings that are much wanted lie anywhere among the others. */
+static uint32_t scatter(uint64_t rank, uint32_t count)
 {
-	if (is_right)
-		return;
-	fprintf(stderr, "bench-lookup: %s failed\n", what);
-	exit(1);
+	return (uint32_t)(rank * 2654435761u % count);
 }
 
-/* Scattered over 10.0.0.0/8, as 16 bytes of name. */
-static uint32_t ipv4_of(uint32_t i)
+static uint32_t draw_mapping(enum mix mix, uint32_t count, uint64_t *seed)
 {
-	return 0x0a000000 + (i * 16 + (i * 2654435761u >> 28));
-}
+	uint64_t random = bench_random(seed);
 
-static void user_of(uint32_t i, char user[48])
-{
-	snprintf(user, 48, "CORP\\user-%06u", i);
-}
+	if (mix == HOT_FEW)
+		return scatter(random % HOT, count);
+	if (mix == ZIPF) {
+		/* The inverse of the sum, as an integral, of 1/k. */
+		double share = (double)(random >> 11) * 0x1p-53;
+		double rank = 0.5 * pow(2.0 * count + 1, share) + 0.5;
 
-static uint64_t plain_home(const struct bench *bench, uint64_t lo)
-{
-	return (lo * UINT64_C(0x9e3779b97f4a7c15) >> 40) & bench->mask;
-}
-
-static void fill_table(struct bench *bench)
-{
-	char user[48];
-
-	scratch_init(&bench->scratch);
-	bench->table = make_table(bench->scratch.path, 1, MAPPINGS);
-	for (uint32_t i = 0; i < MAPPINGS; i++) {
-		user_of(i, user);
-		must(put(bench->table, ipv4_of(i), user) == 0, "put");
+		return scatter((uint64_t)rank - 1, count);
 	}
-	must(ur_table_publish(bench->table) == 0, "publish");
-	bench->reader = open_reader(bench->scratch.path);
+	return (uint32_t)(random % count);
 }
 
-static void fill_lmdb(struct bench *bench)
+static struct asked draw(enum mix mix, uint32_t count)
 {
-	char user[48];
-	MDB_txn *txn;
+	struct asked asked = {
+	    .each = bench_quick ? 300000 : 500000,
+	    .runs = bench_quick ? 3 : RUNS_MAX,
+	};
+	size_t all = asked.each * asked.runs;
+	uint64_t seed = (uint64_t)mix + 1;
 
-	must(mdb_env_create(&bench->env) == 0, "mdb_env_create");
-	must(mdb_env_set_mapsize(bench->env, 1 << 30) == 0, "mdb mapsize");
-	must(mdb_env_open(bench->env, bench->scratch.dir, MDB_NOSYNC, 0600) ==
-		 0,
-	     "mdb_env_open");
-	must(mdb_txn_begin(bench->env, NULL, 0, &txn) == 0, "mdb_txn_begin");
-	must(mdb_dbi_open(txn, NULL, MDB_INTEGERKEY, &bench->dbi) == 0,
-	     "mdb_dbi_open");
-	for (uint32_t i = 0; i < MAPPINGS; i++) {
-		uint32_t ipv4 = ipv4_of(i);
-		MDB_val key = {sizeof(ipv4), &ipv4};
-		MDB_val value = {48, user};
+	/* A dependent loop reads one behind the last if it goes wrong. */
+	asked.ipv4 = calloc(all + 256, sizeof(*asked.ipv4));
+	asked.known = calloc(all + 1, sizeof(*asked.known));
+	bench_must(asked.ipv4 && asked.known, "calloc()");
+	for (size_t i = 0; i < all; i++) {
+		uint32_t mapping = draw_mapping(mix, count, &seed);
+		bool is_known =
+		    mix != HALF_MISS || (bench_random(&seed) & 1) == 0;
 
-		user_of(i, user);
-		must(mdb_put(txn, bench->dbi, &key, &value, 0) == 0, "mdb_put");
+		asked.ipv4[i] = is_known ? bench_ipv4(mapping)
+					 : bench_ipv4_missing(mapping);
+		asked.known[i + 1] = asked.known[i] + is_known;
 	}
-	must(mdb_txn_commit(txn) == 0, "mdb_txn_commit");
-	must(mdb_txn_begin(bench->env, NULL, MDB_RDONLY, &bench->txn) == 0,
-	     "mdb_txn_begin");
+	return asked;
 }
 
-static void fill_plain(struct bench *bench)
+static void forget(struct asked *asked)
 {
-	uint64_t count = 1 << 21;
-
-	bench->mask = count - 1;
-	bench->plain = aligned_alloc(64, count * sizeof(*bench->plain));
-	must(bench->plain != NULL, "aligned_alloc");
-	memset(bench->plain, 0, count * sizeof(*bench->plain));
-	for (uint32_t i = 0; i < MAPPINGS; i++) {
-		uint64_t lo = uidrecv_address_from_ipv4(ipv4_of(i)).lo;
-		uint64_t at = plain_home(bench, lo);
-
-		while (bench->plain[at].lo != 0)
-			at = (at + 1) & bench->mask;
-		bench->plain[at].lo = lo;
-		user_of(i, bench->plain[at].user);
-	}
+	free(asked->ipv4);
+	free(asked->known);
 }
 
-static char look_in_table(struct bench *bench, uint32_t ipv4, uint64_t now_us)
+/* Every answer, single and in bulk, is the right one. */
+static void verify(const struct peer *peer, uint32_t count)
 {
-	struct uidrecv_mapping mapping;
-	struct uidrecv_query query = {.address =
-					  uidrecv_address_from_ipv4(ipv4)};
+	static struct uidrecv_mapping mappings[PEER_GROUP_MAX];
+	char user[BENCH_USER_SIZE + 1];
+	uint32_t ipv4[PEER_GROUP_MAX];
+	int results[PEER_GROUP_MAX];
+	uint64_t seed = 7;
 
-	if (uidrecv_reader_lookup(bench->reader, &query, now_us, &mapping) != 1)
-		return 0;
-	bench->found++;
-	return mapping.user[0];
-}
+	for (int round = 0; round < ENOUGH / PEER_GROUP_MAX; round++) {
+		uint32_t group = peer->group, index[PEER_GROUP_MAX];
 
-static char look_in_lmdb(struct bench *bench, uint32_t ipv4)
-{
-	MDB_val key = {sizeof(ipv4), &ipv4};
-	MDB_val value;
-	char user[48];
-
-	if (mdb_get(bench->txn, bench->dbi, &key, &value) != 0)
-		return 0;
-	memcpy(user, value.mv_data, sizeof(user));
-	bench->found++;
-	return user[0];
-}
-
-static char look_in_plain(struct bench *bench, uint32_t ipv4)
-{
-	uint64_t lo = uidrecv_address_from_ipv4(ipv4).lo;
-	uint64_t at = plain_home(bench, lo);
-	char user[48];
-
-	while (bench->plain[at].lo != lo)
-		at = (at + 1) & bench->mask;
-	memcpy(user, bench->plain[at].user, sizeof(user));
-	bench->found++;
-	return user[0];
-}
-
-static void run_bulk(struct bench *bench, uint64_t now_us)
-{
-	static struct uidrecv_mapping mappings[GROUP];
-	struct uidrecv_query queries[GROUP];
-	int results[GROUP];
-
-	memset(queries, 0, sizeof(queries));
-	for (uint32_t i = 0; i < LOOKUPS; i += GROUP) {
-		for (uint32_t n = 0; n < GROUP; n++)
-			queries[n].address =
-			    uidrecv_address_from_ipv4(bench->addresses[i + n]);
-		bench->found += (uint64_t)uidrecv_reader_lookup_bulk(
-		    bench->reader, queries, GROUP, now_us, mappings, results);
-	}
-}
-
-/* Every user begins with C, which the processor does not know. */
-static void run(struct bench *bench, int kind, int way)
-{
-	uint64_t now_us = uidrecv_now_us();
-	uint32_t next = 0;
-
-	if (way == BULK) {
-		run_bulk(bench, now_us);
-		return;
-	}
-	for (uint32_t i = 0; i < LOOKUPS; i++) {
-		uint32_t ipv4 = bench->addresses[i + next];
-		char first = 0;
-
-		if (kind == READER)
-			first = look_in_table(bench, ipv4, now_us);
-		else if (kind == LMDB)
-			first = look_in_lmdb(bench, ipv4);
-		else
-			first = look_in_plain(bench, ipv4);
-		if (way == DEPENDENT)
-			next = (uint32_t)(first - 'C');
-	}
-}
-
-static double measure(struct bench *bench, int kind, int way)
-{
-	struct timespec start, end;
-
-	bench->found = 0;
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	run(bench, kind, way);
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	must(bench->found == LOOKUPS, "a lookup");
-	return ((double)(end.tv_sec - start.tv_sec) * 1e9 +
-		(double)(end.tv_nsec - start.tv_nsec)) /
-	       LOOKUPS;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double left = *(const double *)a, right = *(const double *)b;
-
-	return (left > right) - (left < right);
-}
-
-static void print(double ns[KINDS][WAYS][RUNS])
-{
-	static const char *const ways[] = {"dependent", "independent", "bulk"};
-
-	printf("ns per lookup     reader    lmdb  private  lmdb/reader  "
-	       "reader/private\n");
-	for (int way = 0; way < WAYS; way++) {
-		double median[KINDS];
-
-		for (int kind = 0; kind < KINDS; kind++) {
-			/* Only the reader has a bulk form. */
-			int as =
-			    way == BULK && kind != READER ? INDEPENDENT : way;
-
-			qsort(ns[kind][as], RUNS, sizeof(double), compare);
-			median[kind] = ns[kind][as][RUNS / 2];
+		for (uint32_t i = 0; i < group; i++) {
+			index[i] = (uint32_t)(bench_random(&seed) % count);
+			ipv4[i] = i % 4 ? bench_ipv4(index[i])
+					: bench_ipv4_missing(index[i]);
 		}
-		printf("%-15s %8.1f %7.1f %8.1f %12.1f %15.2f\n", ways[way],
-		       median[READER], median[LMDB], median[HASH],
-		       median[LMDB] / median[READER],
-		       median[READER] / median[HASH]);
-	}
-}
+		memset(mappings, 0, sizeof(mappings));
+		bench_must(peer->bulk(ipv4, group, mappings, results) ==
+			       group - (group + 3) / 4,
+			   peer->name);
+		for (uint32_t i = 0; i < group * 2; i++) {
+			struct uidrecv_mapping *mapping = &mappings[i / 2];
+			bool is_known = results[i / 2] == 1;
 
-int main(void)
-{
-	static double ns[KINDS][WAYS][RUNS];
-	struct bench bench = {.found = 0};
-	uint64_t seed = 1;
-
-	fill_table(&bench);
-	fill_lmdb(&bench);
-	fill_plain(&bench);
-	bench.addresses = calloc(LOOKUPS + 256, sizeof(*bench.addresses));
-	must(bench.addresses != NULL, "calloc");
-	for (uint32_t i = 0; i < LOOKUPS + 256; i++)
-		bench.addresses[i] =
-		    ipv4_of((uint32_t)(next_random(&seed) % MAPPINGS));
-	/* Interleaved, so that what disturbs one disturbs all. */
-	for (int i = 0; i < RUNS; i++) {
-		for (int way = 0; way < WAYS; way++) {
-			for (int kind = 0; kind < KINDS; kind++) {
-				if (way == BULK && kind != READER)
-					continue;
-				ns[kind][way][i] = measure(&bench, kind, way);
+			if (i % 2) {
+				memset(mapping, 0, sizeof(*mapping));
+				is_known = peer->look(ipv4[i / 2], mapping);
 			}
+			bench_must(is_known == (i / 2 % 4 != 0), peer->name);
+			if (!is_known)
+				continue;
+			bench_must(
+			    mapping->user_size ==
+				    bench_user(index[i / 2], user) &&
+				!memcmp(mapping->user, user, BENCH_USER_SIZE),
+			    peer->name);
 		}
 	}
-	print(ns);
-	mdb_txn_abort(bench.txn);
-	mdb_env_close(bench.env);
-	uidrecv_reader_close(bench.reader);
-	ur_table_close(bench.table);
-	scratch_done(&bench.scratch);
-	free(bench.plain);
-	free(bench.addresses);
+}
+
+static double measure(const struct peer *peer, enum peer_way way,
+		      const struct asked *asked, size_t run)
+{
+	size_t count = asked->each / peer->slowness;
+	/* What warms up is the end of the stretch. */
+	size_t warm = count / 10, first = run * asked->each;
+	uint64_t start, end;
+	size_t found;
+
+	peer->run(way, asked->ipv4 + first + asked->each - warm, warm);
+	start = bench_now_ns();
+	found = peer->run(way, asked->ipv4 + first, count);
+	end = bench_now_ns();
+	bench_must(found == asked->known[first + count] - asked->known[first],
+		   peer->name);
+	return (double)(end - start) / (double)count;
+}
+
+static void compare(const struct peer *const *peers, size_t peers_count,
+		    enum peer_way way, const char *row,
+		    const struct asked *asked)
+{
+	double ns[PEERS_MAX][RUNS_MAX];
+
+	/* Each peer comes after another one in another run. */
+	for (size_t run = 0; run < asked->runs; run++)
+		for (size_t i = 0; i < peers_count; i++) {
+			size_t at = (i + run) % peers_count;
+
+			ns[at][run] = measure(peers[at], way, asked, run);
+		}
+	for (size_t i = 0; i < peers_count; i++)
+		bench_emit("lookup", row, peers[i]->name, "ns", ns[i],
+			   asked->runs);
+}
+
+static void open_peers(const struct peer *const *peers, size_t count,
+		       const struct peer_site *site)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint64_t start = bench_now_ns();
+
+		peers[i]->fill(site);
+		peers[i]->open(site);
+		verify(peers[i], site->count);
+		bench_say("%s: %u mappings filled and verified in %.1f s",
+			  peers[i]->name, site->count,
+			  (double)(bench_now_ns() - start) * 1e-9);
+	}
+}
+
+static void close_peers(const struct peer *const *peers, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		peers[i]->close();
+		peers[i]->clear();
+	}
+}
+
+/* What the reader does without being told the time, and what that costs. */
+static void run_clock(const struct asked *asked, const char *size)
+{
+	const struct peer *const peers[] = {&peer_reader_now};
+	double ns[RUNS_MAX];
+	char row[64];
+
+	snprintf(row, sizeof(row), "dependent, hit, %s, now read", size);
+	compare(peers, 1, PEER_DEPENDENT, row, asked);
+	for (size_t run = 0; run < asked->runs; run++) {
+		uint64_t start = bench_now_ns(), last = 0;
+
+		for (size_t i = 0; i < asked->each; i++) {
+			uint64_t now_us = uidrecv_now_us();
+
+			bench_must(now_us >= last, "the clock goes back");
+			last = now_us;
+		}
+		ns[run] =
+		    (double)(bench_now_ns() - start) / (double)asked->each;
+	}
+	bench_emit("lookup", "clock, boot", "reader", "ns", ns, asked->runs);
+}
+
+/* The KiB that a line of a file of /proc tells; 0: there is none. */
+static uint64_t read_kib(const char *path, const char *name)
+{
+	FILE *file = fopen(path, "r");
+	size_t size = strlen(name);
+	uint64_t kib = 0;
+	char line[256];
+
+	while (file && kib == 0 && fgets(line, sizeof(line), file))
+		if (!strncmp(line, name, size))
+			kib = strtoull(line + size, NULL, 10);
+	if (file)
+		fclose(file);
+	return kib;
+}
+
+static bool has_room(const char *dir, uint32_t count)
+{
+	uint64_t needed = (uint64_t)count * BYTES_EACH;
+	struct statvfs status;
+
+	return read_kib("/proc/meminfo", "MemAvailable:") * 1024 > needed &&
+	       statvfs(dir, &status) == 0 &&
+	       status.f_bavail * status.f_frsize > needed;
+}
+
+static void run_size(uint32_t count, const char *size, bool has_all)
+{
+	const struct peer *peers[PEERS_MAX] = {&peer_reader, &peer_lmdb,
+					       &peer_hash,   &peer_sqlite,
+					       &peer_redis,  &peer_maxminddb};
+	size_t peers_count = !has_all ? 3 : count == 1000000 ? 6 : 5;
+	struct scratch scratch;
+
+	scratch_init(&scratch);
+	if (!has_room(scratch.dir, count)) {
+		bench_say("no memory for %s mappings", size);
+		scratch_done(&scratch);
+		return;
+	}
+	open_peers(peers, peers_count,
+		   &(struct peer_site){.dir = scratch.dir, .count = count});
+	for (enum mix mix = 0; mix < MIXES; mix++) {
+		struct asked asked = draw(mix, count);
+
+		for (enum peer_way way = 0; way <= PEER_BULK; way++) {
+			char row[64];
+
+			snprintf(row, sizeof(row), "%s, %s, %s", way_names[way],
+				 mix_names[mix], size);
+			compare(peers, peers_count, way, row, &asked);
+		}
+		if (mix == HIT && count == 1000000)
+			run_clock(&asked, size);
+		forget(&asked);
+	}
+	close_peers(peers, peers_count);
+	scratch_done(&scratch);
+}
+
+/* Those who have memory of their own have huge pages there. */
+static void run_huge(const char *dir, uint32_t count, const char *size)
+{
+	const struct peer *const peers[] = {&peer_reader, &peer_hash};
+	struct asked asked = draw(HIT, count);
+
+	open_peers(peers, 2,
+		   &(struct peer_site){
+		       .dir = dir, .count = count, .has_huge_pages = true});
+	if (read_kib("/proc/self/smaps_rollup", "ShmemPmdMapped:") &&
+	    read_kib("/proc/self/smaps_rollup", "AnonHugePages:"))
+		for (enum peer_way way = 0; way <= PEER_BULK; way++) {
+			char row[64];
+
+			snprintf(row, sizeof(row), "%s, hit, %s, huge pages",
+				 way_names[way], size);
+			compare(peers, 2, way, row, &asked);
+		}
+	else
+		bench_say("the kernel gives no huge pages");
+	close_peers(peers, 2);
+	forget(&asked);
+}
+
+/* The tmpfs is seen by this process alone, and goes with it. */
+static void try_huge(uint32_t count, const char *size)
+{
+	struct scratch scratch;
+
+	scratch_init(&scratch);
+	if (unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("tmpfs", scratch.dir, "tmpfs", 0, "huge=always") < 0) {
+		bench_say("no tmpfs with huge pages; is this root?");
+	} else {
+		run_huge(scratch.dir, count, size);
+		umount2(scratch.dir, MNT_DETACH);
+	}
+	scratch_done(&scratch);
+}
+
+int main(int argc, char **argv)
+{
+	bench_main_options(argc, argv);
+	run_size(100000, "100k", !bench_quick);
+	run_size(1000000, "1M", true);
+	if (!bench_quick)
+		run_size(5000000, "5M", true);
+	try_huge(1000000, "1M");
 	return 0;
 }

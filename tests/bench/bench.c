@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "bench.h"
 
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,10 +12,14 @@
 
 bool bench_quick;
 
+static cpu_set_t processors;
+
 int bench_main_options(int argc, char **argv)
 {
 	int i = 1;
 
+	bench_must(sched_getaffinity(0, sizeof(processors), &processors) == 0,
+		   "sched_getaffinity()");
 	for (; i < argc && argv[i][0] == '-'; i++) {
 		if (strcmp(argv[i], "--quick")) {
 			fprintf(stderr, "usage: %s [--quick]\n", argv[0]);
@@ -31,6 +36,19 @@ void bench_must(bool is_right, const char *what)
 		return;
 	fprintf(stderr, "benchmark: wrong: %s\n", what);
 	exit(1);
+}
+
+void bench_pin(int processor)
+{
+	int left = processor % CPU_COUNT(&processors), at = 0;
+	cpu_set_t one;
+
+	while (!CPU_ISSET(at, &processors) || left-- > 0)
+		at++;
+	CPU_ZERO(&one);
+	CPU_SET(at, &one);
+	bench_must(sched_setaffinity(0, sizeof(one), &one) == 0,
+		   "sched_setaffinity()");
 }
 
 void bench_say(const char *format, ...)

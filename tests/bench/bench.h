@@ -26,6 +26,12 @@ int bench_main_options(int argc, char **argv);
 /* Exits 1 and says what on standard error if it is not right. */
 void bench_must(bool is_right, const char *what);
 
+/*
+ * Binds the calling thread to a processor, counted, again from 0 behind the
+ * last, among those that the program had when it read its options.
+ */
+void bench_pin(int processor);
+
 /* For people, on standard error. */
 void bench_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
