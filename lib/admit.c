@@ -44,13 +44,14 @@ static bool is_domain(const char *text, size_t size, const char *domain)
 bool ur_right_has_user(const struct ur_right *right, const char *user,
 		       size_t user_size)
 {
-	const char *backslash = memchr(user, '\\', user_size);
-	const char *at = memrchr(user, '@', user_size);
-	const char *text = backslash ? user : at ? at + 1 : NULL;
-	const char *end = backslash ? backslash : user + user_size;
+	const char *backslash, *at, *text, *end;
 
 	if (right->domains_count == 0)
 		return true;
+	backslash = memchr(user, '\\', user_size);
+	at = memrchr(user, '@', user_size);
+	text = backslash ? user : at ? at + 1 : NULL;
+	end = backslash ? backslash : user + user_size;
 	if (!text)
 		return false;
 	for (size_t i = 0; i < right->domains_count; i++)

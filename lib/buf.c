@@ -9,58 +9,6 @@
 /* More room than this is given back when the queue gets empty. */
 #define ROOM_KEPT 16384
 
-void ur_reading_init(struct ur_reading *reading, const void *bytes, size_t size)
-{
-	/* Never NULL, so that borrowed bytes of size 0 are not NULL either. */
-	reading->at = size > 0 ? bytes : (const void *)"";
-	reading->left = size;
-	reading->failed = false;
-}
-
-const uint8_t *ur_reading_bytes(struct ur_reading *reading, size_t size)
-{
-	const uint8_t *bytes = reading->at;
-
-	if (reading->failed || size > reading->left) {
-		reading->failed = true;
-		reading->left = 0;
-		return NULL;
-	}
-	reading->at += size;
-	reading->left -= size;
-	return bytes;
-}
-
-static uint64_t read_number(struct ur_reading *reading, size_t size)
-{
-	const uint8_t *bytes = ur_reading_bytes(reading, size);
-	uint64_t value = 0;
-
-	for (size_t i = 0; bytes && i < size; i++)
-		value = value << 8 | bytes[i];
-	return value;
-}
-
-uint8_t ur_reading_u8(struct ur_reading *reading)
-{
-	return (uint8_t)read_number(reading, 1);
-}
-
-uint16_t ur_reading_u16(struct ur_reading *reading)
-{
-	return (uint16_t)read_number(reading, 2);
-}
-
-uint32_t ur_reading_u32(struct ur_reading *reading)
-{
-	return (uint32_t)read_number(reading, 4);
-}
-
-uint64_t ur_reading_u64(struct ur_reading *reading)
-{
-	return read_number(reading, 8);
-}
-
 void ur_buf_init(struct ur_buf *buf, size_t limit)
 {
 	*buf = (struct ur_buf){.limit = limit};

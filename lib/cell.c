@@ -93,6 +93,7 @@ static bool decode_claim(struct ur_cell *cell, struct ur_bytes *from)
 	claim->event_us = ur_bytes_u64(from);
 	claim->event_raw_us = ur_bytes_u64(from);
 	claim->deadline_us = ur_bytes_u64(from);
+	claim->kept_us = claim->deadline_us;
 	claim->epoch = ur_bytes_u32(from);
 	claim->lifetime_s = ur_bytes_u32(from);
 	claim->source = ur_bytes_u8(from);

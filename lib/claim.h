@@ -23,6 +23,7 @@ struct ur_claim {
 	uint64_t event_us;
 	uint64_t event_raw_us; /* as the agent said it, in its own clock */
 	uint64_t deadline_us;  /* alive while now < deadline; or NEVER */
+	uint64_t kept_us;      /* the deadline as it is written in the store */
 	uint64_t token;
 	uint32_t agent; /* id */
 	uint32_t epoch;

@@ -68,6 +68,7 @@ static int map(struct ur_generation *generation, int fd)
 	generation->header = (void *)bytes;
 	generation->lines = (void *)(bytes + layout->lines_offset);
 	generation->slots = (void *)(bytes + layout->slots_offset);
+	generation->kept = (void *)(bytes + ur_layout_kept_offset(layout));
 	generation->header->layout = *layout;
 	ur_store(&generation->header->heartbeat_us, ur_clock_boot_us());
 	return 0;

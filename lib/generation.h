@@ -23,12 +23,20 @@ struct ur_generation {
 	struct ur_table_header *header; /* NULL: closed */
 	struct ur_table_line *lines;
 	struct ur_slot *slots;
+	_Atomic uint32_t *kept; /* beside each slot */
 	char *bytes;
 	struct ur_table_layout layout;
 	uint64_t names_used; /* bytes of the names area */
 	uint32_t lines_used;
 	char temporary[NAME_MAX + 1]; /* its file name, until it is published */
 };
+
+/* The word beside a slot. */
+static inline _Atomic uint32_t *ur_generation_kept(
+    const struct ur_generation *generation, const struct ur_slot *slot)
+{
+	return &generation->kept[slot - generation->slots];
+}
 
 /*
  * Makes a zeroed table in a temporary file, with all its blocks allocated.

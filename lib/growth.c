@@ -144,6 +144,8 @@ static int copy_slots(const struct ur_generation *from,
 		word[0] = ur_meta((uint16_t)(number[ur_meta_line(word[0])] - 1),
 				  ur_meta_source(word[0]), size);
 		ur_entry_set_checks(to, word, ur_deadline_ms(word[3]));
+		ur_store_kept(ur_generation_kept(to, slot),
+			      ur_load_kept(&from->kept[i]));
 		ur_entry_insert(slot, word);
 	}
 	return 0;

@@ -28,7 +28,7 @@ int ur_layout_set(struct ur_table_layout *layout)
 	    layout->lines_offset +
 	    round_up(layout->lines_max * sizeof(struct ur_table_line));
 	layout->names_offset =
-	    layout->slots_offset + slots * sizeof(struct ur_slot);
+	    ur_layout_kept_offset(layout) + slots * UR_KEPT_BYTES;
 	layout->file_bytes =
 	    layout->names_offset + round_up(layout->names_bytes);
 	return 0;

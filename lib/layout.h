@@ -16,6 +16,14 @@
  */
 UIDRECV_API int ur_layout_set(struct ur_table_layout *layout);
 
+/* The words beside the slots follow them. */
+static inline uint64_t ur_layout_kept_offset(
+    const struct ur_table_layout *layout)
+{
+	return layout->slots_offset +
+	       layout->slots_count * sizeof(struct ur_slot);
+}
+
 /* Computes header_check. */
 UIDRECV_API uint64_t ur_layout_check(const struct ur_table_layout *layout);
 

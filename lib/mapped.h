@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A table file, mapped for reading after everything about it was checked. */
+/*
+ * A table file, mapped for reading after everything about it was checked. In
+ * libuidlookup; libuidrecv uses it through the private version node of its map.
+ */
 #ifndef UR_MAPPED_H
 #define UR_MAPPED_H
 
@@ -25,12 +28,13 @@ struct ur_mapped {
 };
 
 /* Fills all but the owner's choice. 0 or -errno. */
-int ur_trust_init(struct ur_trust *trust);
+UIDRECV_API int ur_trust_init(struct ur_trust *trust);
 
 /* Opens and maps the file at a place. 0 or as uidrecv_reader_open(). */
-int ur_mapped_open(struct ur_mapped *mapped, const struct ur_place *place,
-		   const struct ur_trust *trust);
+UIDRECV_API int ur_mapped_open(struct ur_mapped *mapped,
+			       const struct ur_place *place,
+			       const struct ur_trust *trust);
 
-void ur_mapped_close(struct ur_mapped *mapped);
+UIDRECV_API void ur_mapped_close(struct ur_mapped *mapped);
 
 #endif

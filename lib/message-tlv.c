@@ -83,16 +83,6 @@ static const struct belonging belongings[] = {
     [UR_IN_WITHDRAW] = {B(ADDRESS), B(PORTS)},
 };
 
-bool ur_tlv_next(struct ur_reading *reading, struct ur_tlv *ret_tlv)
-{
-	if (reading->left == 0)
-		return false;
-	ret_tlv->type = ur_reading_u16(reading);
-	ret_tlv->size = ur_reading_u16(reading);
-	ret_tlv->value = ur_reading_bytes(reading, ret_tlv->size);
-	return !reading->failed;
-}
-
 static bool belongs(enum ur_place place, unsigned int type)
 {
 	const struct belonging *here = &belongings[place];
@@ -154,18 +144,6 @@ enum ur_tlvs_result ur_tlvs_read(struct ur_tlvs *tlvs, enum ur_place place,
 	if (reading.failed || belongings[place].needed & ~tlvs->seen)
 		return UR_TLVS_BAD;
 	return all;
-}
-
-struct ur_reading ur_tlvs_get(const struct ur_tlvs *tlvs, unsigned int type)
-{
-	const struct ur_tlv *tlv = &tlvs->at[UR_TLV_NUMBER(type)];
-	struct ur_reading reading;
-
-	if (ur_tlvs_has(tlvs, type))
-		ur_reading_init(&reading, tlv->value, tlv->size);
-	else
-		ur_reading_init(&reading, NULL, 0);
-	return reading;
 }
 
 struct uidrecv_address ur_tlv_address(struct ur_reading value)

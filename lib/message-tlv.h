@@ -88,7 +88,16 @@ struct ur_tlvs {
 enum ur_tlvs_result { UR_TLVS_GOOD, UR_TLVS_BAD, UR_TLVS_UNKNOWN };
 
 /* Gives the next TLV; false at the end or, then reading->failed, past it. */
-bool ur_tlv_next(struct ur_reading *reading, struct ur_tlv *ret_tlv);
+static inline bool ur_tlv_next(struct ur_reading *reading,
+			       struct ur_tlv *ret_tlv)
+{
+	if (reading->left == 0)
+		return false;
+	ret_tlv->type = ur_reading_u16(reading);
+	ret_tlv->size = ur_reading_u16(reading);
+	ret_tlv->value = ur_reading_bytes(reading, ret_tlv->size);
+	return !reading->failed;
+}
 
 /*
  * Reads all TLVs of a place and checks what section 3 says of them:
@@ -98,12 +107,23 @@ bool ur_tlv_next(struct ur_reading *reading, struct ur_tlv *ret_tlv);
 enum ur_tlvs_result ur_tlvs_read(struct ur_tlvs *tlvs, enum ur_place place,
 				 const uint8_t *bytes, size_t size);
 
-/* The value of a TLV; empty, so that it reads as 0, if it is not there. */
-struct ur_reading ur_tlvs_get(const struct ur_tlvs *tlvs, unsigned int type);
-
 static inline bool ur_tlvs_has(const struct ur_tlvs *tlvs, unsigned int type)
 {
 	return tlvs->seen & UR_TLV_BIT(type);
+}
+
+/* The value of a TLV; empty, so that it reads as 0, if it is not there. */
+static inline struct ur_reading ur_tlvs_get(const struct ur_tlvs *tlvs,
+					    unsigned int type)
+{
+	const struct ur_tlv *tlv = &tlvs->at[UR_TLV_NUMBER(type)];
+	struct ur_reading reading;
+
+	if (ur_tlvs_has(tlvs, type))
+		ur_reading_init(&reading, tlv->value, tlv->size);
+	else
+		ur_reading_init(&reading, NULL, 0);
+	return reading;
 }
 
 /* Is this the type of a record, be it of a later version? */

@@ -148,8 +148,8 @@ void ur_records_init(struct ur_records *records, const uint8_t *body,
  * uidrecv_reject that refuses it as it stands: MALFORMED, UNSUPPORTED,
  * USER_INVALID (empty), USER_TOO_LONG, LIFETIME_NOT_ALLOWED (explicit 0),
  * PORTS_INVALID (none, or past the last); what the record means is
- * ur_admit()'s. Without a code the record is filled; with one only its op
- * counts.
+ * ur_admit()'s. Without a code the record is filled, but for what is behind the
+ * zero of its user; with one only its op counts.
  */
 int ur_records_next(struct ur_records *records,
 		    struct uidrecv_record *ret_record, uint16_t *ret_code);

@@ -134,6 +134,11 @@ static int open_all(struct uidrecv_receiver *receiver, char *error,
 	receiver->round.log = &receiver->log;
 	receiver->round.completed = ur_receiver_completed;
 	receiver->round.owner = receiver;
+	/* Without it what was lent is not known, and lives end earlier. */
+	if (ur_former_open(&receiver->round.former, receiver->table_path,
+			   ur_store_get_base_us(receiver->store)))
+		receiver->round.former = NULL;
+	ur_round_lend(&receiver->round);
 	if (!ur_loop_reserve_timer(&receiver->loop) &&
 	    !ur_loop_reserve_timer(&receiver->loop)) {
 		receiver->second_timer.expired = ur_receiver_on_second;
@@ -202,6 +207,7 @@ void uidrecv_receiver_free(struct uidrecv_receiver *receiver)
 	ur_receiver_forget_hellos(receiver);
 	ur_round_done(&receiver->round);
 	ur_table_close(receiver->table);
+	ur_former_close(receiver->round.former);
 	ur_store_close(receiver->store);
 	ur_tls_context_unref(receiver->tls);
 	ur_tls_context_unref(receiver->tls_client);

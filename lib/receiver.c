@@ -79,6 +79,8 @@ int ur_receiver_rebuild_table(struct uidrecv_receiver *receiver)
 	ur_table_beat(table);
 	ur_table_close(receiver->table);
 	receiver->table = table;
+	ur_former_close(receiver->round.former);
+	receiver->round.former = NULL;
 	receiver->round.publish_failed = false;
 	return 0;
 }

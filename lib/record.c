@@ -57,7 +57,8 @@ static uint16_t decode_record(const struct ur_tlv *tlv,
 					       UR_IN_LOGOUT, UR_IN_WITHDRAW};
 	struct ur_tlvs tlvs;
 
-	memset(ret_record, 0, sizeof(*ret_record));
+	/* A user ends with its zero; what is behind it is nobody's. */
+	memset(ret_record, 0, offsetof(struct uidrecv_record, user) + 1);
 	ret_record->op = tlv->type;
 	if (tlv->type > UIDRECV_OP_WITHDRAW)
 		return UIDRECV_REJECT_UNSUPPORTED;

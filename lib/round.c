@@ -316,6 +316,7 @@ struct ur_table_answer ur_round_answer(const struct ur_change *change)
 	return (struct ur_table_answer){
 	    .address = change->address,
 	    .deadline_us = change->deadline_us,
+	    .kept_us = change->kept_us,
 	    .agent = change->agent,
 	    .epoch = change->epoch,
 	    .lifetime_s = change->lifetime_s,

@@ -8,6 +8,7 @@
 #define UR_ROUND_H
 
 #include "admit.h"
+#include "former.h"
 #include "log.h"
 #include "message.h"
 #include "store.h"
@@ -65,7 +66,8 @@ enum ur_round_state {
 
 struct ur_round {
 	struct ur_store *store;
-	struct ur_table **table; /* the receiver's, which may replace it */
+	struct ur_table **table;  /* the receiver's, which may replace it */
+	struct ur_former *former; /* while there is no table; or NULL */
 	struct ur_log *log;
 	enum ur_round_state state;
 	struct ur_batch *first, **last;
@@ -84,6 +86,12 @@ struct ur_round {
 
 void ur_round_init(struct ur_round *round);
 void ur_round_done(struct ur_round *round);
+
+/*
+ * Lets the store lend lives by the table, when store and table are set; they
+ * must then live as long as each other.
+ */
+void ur_round_lend(struct ur_round *round);
 
 /* Copies a message into the round. 0 or -ENOMEM. */
 int ur_round_submit(struct ur_round *round, const struct ur_batch *batch,

@@ -6,7 +6,7 @@
  * One file is one generation. It never changes its size; growing means a new
  * file under the same path, and the word `superseded` in the old one.
  *
- *   header | lines | slots (one cache line each) | names
+ *   header | lines | slots (one cache line each) | kept | names
  *
  * All words are in host byte order; a table never leaves its machine. Every
  * word that is written after publication is atomic, or (names, of lines too)
@@ -23,7 +23,7 @@
 #include <uidrecv/types.h>
 
 #define UR_TABLE_MAGIC UINT64_C(0x0a656c6261746975) /* "uitable\n" */
-#define UR_TABLE_VERSION 3
+#define UR_TABLE_VERSION 4
 #define UR_TABLE_LINES_MAX 65536
 #define UR_TABLE_SLOTS_MIN 1024
 #define UR_TABLE_SLOTS_MAX (UINT64_C(1) << 32)
@@ -71,6 +71,16 @@ struct ur_slot {
 };
 
 #define UR_DEADLINE_NEVER ((UINT64_C(1) << 48) - 1)
+
+/*
+ * Beside the slots lies a word of 32 bits for each, for writers alone: until
+ * when the store has the answer live by itself, in milliseconds, of which the
+ * higher bits are those of the deadline in the slot; 0: what is in the slot is
+ * not known to be what the store has. Between the two is at most an eighth of
+ * the lifetime: what a refresh may lend before it is written.
+ */
+#define UR_KEPT_BYTES 4
+#define UR_LENT_MAX_MS(lifetime_s) ((uint64_t)(lifetime_s)*1000 / 8)
 
 /* About 194 days; what lives longer is renewed by that, which is no harm. */
 #define UR_LIFETIME_MAX_S ((UINT64_C(1) << 24) - 1)
@@ -147,6 +157,16 @@ static inline uint64_t ur_load(const _Atomic uint64_t *word)
 static inline void ur_store(_Atomic uint64_t *word, uint64_t value)
 {
 	atomic_store_explicit(word, value, memory_order_release);
+}
+
+static inline uint32_t ur_load_kept(const _Atomic uint32_t *kept)
+{
+	return atomic_load_explicit(kept, memory_order_acquire);
+}
+
+static inline void ur_store_kept(_Atomic uint32_t *kept, uint32_t value)
+{
+	atomic_store_explicit(kept, value, memory_order_release);
 }
 
 static inline uint32_t ur_meta_seq(uint64_t word0)

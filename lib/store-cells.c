@@ -58,17 +58,20 @@ int ur_store_cell_get(const struct ur_store *store, MDB_txn *txn,
 		return ur_store_error(rc);
 	rc = ur_cell_decode(cell, address, value.mv_data, value.mv_size);
 	if (rc == 0)
-		ur_store_settle_cell(store, cell);
+		ur_store_settle_cell(store, address, cell);
 	return rc;
 }
 
 int ur_store_cell_put(struct ur_store *store, struct uidrecv_address address,
-		      const struct ur_cell *cell)
+		      struct ur_cell *cell)
 {
 	struct ur_store_key key;
 	MDB_val value = {ur_cell_encoded_size(cell), NULL};
 	int rc;
 
+	for (size_t i = 0; i < cell->claims_count; i++)
+		cell->claims[i].kept_us = cell->claims[i].deadline_us;
+	ur_store_touch(store, address);
 	ur_store_key_set(store, &key, address);
 	store->is_written = true;
 	store->puts++;
@@ -267,6 +270,8 @@ int ur_store_apply(struct ur_store *store, uint32_t agent,
 		raised.as_of_us = refreshed_us;
 		statement = &raised;
 	}
+	if (ur_store_renew(store, found, statement, now_us))
+		return 0;
 	rc = apply(store, found, mappings_max, statement, now_us);
 	if (rc < 0)
 		store->error = rc;

@@ -30,6 +30,7 @@ void ur_store_answer_of(const struct ur_store *store,
 	if (!claim)
 		return;
 	ret_answer->deadline_us = claim->deadline_us;
+	ret_answer->kept_us = claim->kept_us;
 	ret_answer->agent = claim->agent;
 	ret_answer->epoch = claim->epoch;
 	ret_answer->lifetime_s = claim->lifetime_s;
@@ -80,6 +81,7 @@ int ur_store_changes_add(struct ur_store *store, struct uidrecv_address address,
 		: ur_answer_contended_until(cell, &store->ranks, now_us);
 	change->kind = UR_CHANGE_ANSWER;
 	change->deadline_us = answer.deadline_us;
+	change->kept_us = answer.kept_us;
 	change->agent = answer.agent;
 	change->epoch = answer.epoch;
 	change->lifetime_s = answer.lifetime_s;
@@ -141,6 +143,7 @@ int ur_store_next_change(struct ur_store *store, struct ur_change *ret_change)
 	change = &changes->list[changes->taken++];
 	ret_change->address = change->address;
 	ret_change->deadline_us = change->deadline_us;
+	ret_change->kept_us = change->kept_us;
 	ret_change->agent = change->agent;
 	ret_change->epoch = change->epoch;
 	ret_change->lifetime_s = change->lifetime_s;

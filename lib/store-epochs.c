@@ -4,18 +4,6 @@
 
 #include "store-private.h"
 
-void ur_store_settle_cell(const struct ur_store *store, struct ur_cell *cell)
-{
-	for (size_t i = 0; i < cell->claims_count; i++) {
-		const struct ur_store_agent *agent =
-		    ur_store_agent_at(store, cell->claims[i].agent);
-
-		if (agent)
-			ur_epochs_settle(&ur_store_agent_now(agent)->epochs,
-					 &cell->claims[i]);
-	}
-}
-
 void ur_store_agent_forget_counts(struct ur_store_agent *agent)
 {
 	const struct ur_agent_row *row = ur_store_agent_now(agent);

@@ -46,7 +46,7 @@ struct ur_store_agent {
 
 struct ur_store_change {
 	struct uidrecv_address address;
-	uint64_t deadline_us;
+	uint64_t deadline_us, kept_us;
 	uint64_t contended_until_us;
 	size_t user_at; /* in the text */
 	uint32_t agent;
@@ -66,6 +66,12 @@ struct ur_store_changes {
 	char *text;
 	size_t text_size, text_room, text_committed;
 };
+
+/*
+ * The marks of addresses that a round has changed. Two may share one: then what
+ * could be lent is written.
+ */
+#define UR_STORE_TOUCHED 65536
 
 enum ur_store_family { UR_STORE_IP4, UR_STORE_IP6, UR_STORE_FAMILIES };
 
@@ -90,8 +96,12 @@ struct ur_store {
 	struct ur_cell cell;	/* of the statement at hand */
 	struct ur_cell scanned; /* of a walk */
 
+	struct ur_store_lives lives;
+	uint32_t touched[UR_STORE_TOUCHED]; /* the last round */
+
 	/* The round. */
 	MDB_txn *txn;
+	uint32_t round;	 /* its number */
 	int error;	 /* sticky */
 	bool is_written; /* anything to commit? */
 	uint64_t puts, put_bytes;
@@ -168,8 +178,19 @@ void ur_store_agent_lose(struct ur_store *store, struct ur_store_agent *agent,
 			 const struct ur_claim *claim);
 /* Nothing is known but how many there are at most. */
 void ur_store_agent_forget_counts(struct ur_store_agent *agent);
+
+/* store-lives.c: lives that readers have and the store has not yet. */
+
+/* The round has changed what is said of an address. */
+void ur_store_touch(struct ur_store *store, struct uidrecv_address address);
+/* Lends the claim that a REFRESH is about what it asks for, if it may. */
+bool ur_store_renew(struct ur_store *store, const struct ur_store_agent *agent,
+		    const struct ur_statement *statement, uint64_t now_us);
 /* Makes the deadlines of a cell what they are worth. */
-void ur_store_settle_cell(const struct ur_store *store, struct ur_cell *cell);
+void ur_store_settle_cell(const struct ur_store *store,
+			  struct uidrecv_address address, struct ur_cell *cell);
+/* Has a claim a life that its row alone does not tell? */
+bool ur_store_cell_is_lent(const struct ur_cell *cell);
 
 /* store-systems.c */
 int ur_store_systems_load(struct ur_store *store, MDB_txn *txn);
@@ -190,7 +211,7 @@ void ur_store_key_set(const struct ur_store *store, struct ur_store_key *key,
 int ur_store_cell_get(const struct ur_store *store, MDB_txn *txn,
 		      struct uidrecv_address address, struct ur_cell *cell);
 int ur_store_cell_put(struct ur_store *store, struct uidrecv_address address,
-		      const struct ur_cell *cell);
+		      struct ur_cell *cell);
 /* May the round have a page for something more? */
 bool ur_store_has_room(const struct ur_store *store);
 /* Collects in one cell and counts it. Returns how many went, or an error. */

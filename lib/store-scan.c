@@ -97,7 +97,7 @@ int ur_store_walk_next(struct ur_store_walk *walk, struct ur_cell *cell,
 	rc = ur_cell_decode(cell, *ret_address, value.mv_data, value.mv_size);
 	if (rc < 0)
 		return rc;
-	ur_store_settle_cell(walk->store, cell);
+	ur_store_settle_cell(walk->store, *ret_address, cell);
 	return 1;
 }
 
@@ -223,13 +223,17 @@ struct restriction {
 	uint64_t now_us;
 };
 
-/* Returns how many claims of the scanned cell went, or an error. */
+/*
+ * Returns whether the scanned cell is to be written, or an error. Another list
+ * may have somebody else answer, and lives are lent to answers alone.
+ */
 static int restrict_one(struct ur_store *store,
 			const struct restriction *restriction,
 			struct uidrecv_address address)
 {
 	struct ur_cell *cell = &store->scanned;
-	int count = 0;
+	int is_changed = cell->claims_count + cell->markers_count > 1 &&
+			 ur_store_cell_is_lent(cell);
 
 	for (size_t i = cell->claims_count; i-- > 0;) {
 		struct ur_claim *claim = &cell->claims[i];
@@ -243,9 +247,9 @@ static int restrict_one(struct ur_store *store,
 			continue;
 		ur_store_agent_lose(store, agent, claim);
 		ur_cell_remove(cell, claim);
-		count++;
+		is_changed = 1;
 	}
-	return count;
+	return is_changed;
 }
 
 /* Returns 1 if there are more rows, 0 at the end, or an error. */

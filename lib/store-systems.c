@@ -184,6 +184,9 @@ static int list_addresses(struct ur_store *store,
 			continue;
 		rc = ur_store_cell_get(store, store->txn, address,
 				       &store->scanned);
+		/* What is lent to an answer goes with it. */
+		if (rc == 0 && ur_store_cell_is_lent(&store->scanned))
+			rc = ur_store_cell_put(store, address, &store->scanned);
 		if (rc == 0)
 			rc = ur_store_changes_add(store, address,
 						  &store->scanned, now_us);

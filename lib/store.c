@@ -195,6 +195,7 @@ int ur_store_begin(struct ur_store *store)
 		return ur_store_error(rc);
 	}
 	store->error = 0;
+	store->round++;
 	store->is_written = false;
 	store->puts = 0;
 	store->put_bytes = 0;

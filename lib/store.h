@@ -73,6 +73,28 @@ uint64_t ur_store_get_base_us(const struct ur_store *store);
 void ur_store_set_ranks(struct ur_store *store, struct ur_ranks ranks);
 
 /*
+ * Lives that readers have before the store has them. What the store does not
+ * have yet it asks for wherever it reads a claim, and has with the next write
+ * of its address.
+ */
+struct ur_store_lives {
+	/*
+	 * Lends a claim the life that a REFRESH of its agent, whose current
+	 * epoch that is, gives it; false: it is to be written. What was lent
+	 * stays so if the round comes to nothing: the agent has said it.
+	 */
+	bool (*renew)(void *user, uint32_t agent, uint32_t epoch,
+		      const struct ur_statement *statement, uint64_t now_us);
+	/* Until when a claim lives that is written until kept_us; or 0. */
+	uint64_t (*get)(void *user, struct uidrecv_address address,
+			const struct ur_claim *claim);
+	void *user;
+};
+
+/* Without them a REFRESH is written like everything else. */
+void ur_store_set_lives(struct ur_store *store, struct ur_store_lives lives);
+
+/*
  * Finds an agent's row by name, or by id; NULL if there is none. It shows the
  * last commit, also while a round is open: what it says may be told to peers.
  * Valid until the store is closed; changed only by the store.
@@ -231,6 +253,7 @@ enum ur_change_kind {
 struct ur_change {
 	struct uidrecv_address address;
 	uint64_t deadline_us; /* REFRESHED: the time that lives run from */
+	uint64_t kept_us;     /* as it is written, which may be earlier */
 	uint32_t agent;
 	uint32_t epoch; /* DROPPED: the first that stays */
 	uint32_t lifetime_s;

@@ -6,22 +6,12 @@
 
 #include "block.h"
 #include "clock.h"
-#include "entry.h"
 #include "growth.h"
-#include "line.h"
-#include "table.h"
+#include "table-private.h"
 
 #define NAMES_MIN 65536
 #define NAME_BYTES_GUESS 32
 #define GROW_TRIES 3
-
-struct ur_table {
-	struct ur_generation now;
-	struct ur_generation_site site;
-	struct ur_lines lines; /* of now */
-	uint64_t entries, change;
-	bool is_full; /* it could not grow, and walks for that no more */
-};
 
 static bool has_slot_left(const struct ur_table *table)
 {
@@ -86,16 +76,13 @@ static void count_change(struct ur_table *table)
 	ur_store(&table->now.header->change, table->change);
 }
 
-static void store_deadline(const struct ur_generation *now,
-			   struct ur_slot *slot,
-			   const uint64_t word[UR_SLOT_WORDS],
-			   uint64_t deadline_ms)
+static void set_kept(struct ur_table *table, const struct ur_slot *slot,
+		     uint32_t kept)
 {
-	uint64_t word3 =
-	    ur_deadline_word(now->layout.generation, word, deadline_ms);
+	_Atomic uint32_t *at = ur_generation_kept(&table->now, slot);
 
-	if (word3 != word[3])
-		ur_store(&slot->word[3], word3);
+	if (ur_load_kept(at) != kept)
+		ur_store_kept(at, kept);
 }
 
 static void remove_answer(struct ur_table *table, struct ur_slot *slot,
@@ -106,7 +93,8 @@ static void remove_answer(struct ur_table *table, struct ur_slot *slot,
 
 	ur_entry_load(slot, word);
 	is_dead = ur_entry_judge(&table->now, word, store_now_us) == 0;
-	store_deadline(&table->now, slot, word, 0);
+	set_kept(table, slot, 0);
+	ur_table_store_deadline(table, slot, word, 0);
 	if (!is_dead)
 		count_change(table);
 }
@@ -214,7 +202,7 @@ static void renew_answer(struct ur_table *table, struct place *place,
 	    ur_change_word(ur_change_offset(word[4]), answer->lifetime_s);
 
 	if (word[0] == word0 && word[4] == word4) {
-		store_deadline(&table->now, place->slot, word, deadline_ms);
+		ur_table_store_deadline(table, place->slot, word, deadline_ms);
 		return;
 	}
 	word[0] = word0 - seq;
@@ -254,6 +242,8 @@ static int put_answer(struct ur_table *table,
 		      const struct ur_table_answer *answer,
 		      uint64_t deadline_ms, uint64_t store_now_us)
 {
+	uint32_t kept =
+	    ur_lease_word(answer->kept_us, deadline_ms, answer->lifetime_s);
 	struct place place;
 	int r;
 
@@ -266,10 +256,14 @@ static int put_answer(struct ur_table *table,
 	if (place.line == UR_LINE_NONE)
 		place.line = ur_lines_make(&table->lines, &table->now,
 					   answer->agent, answer->epoch);
+	/* Never beside what it is not about, be the writer killed here. */
+	if (ur_load_kept(ur_generation_kept(&table->now, place.slot)) != kept)
+		set_kept(table, place.slot, 0);
 	if (place.is_same)
 		renew_answer(table, &place, answer, deadline_ms);
 	else
 		replace_answer(table, &place, answer, deadline_ms);
+	set_kept(table, place.slot, kept);
 	return 0;
 }
 

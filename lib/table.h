@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "slot.h"
+#include "lease.h"
 
 /* The epoch of sentinels: no floor is above it, and no refresh is of it. */
 #define UR_TABLE_EPOCH_SYSTEMS UINT32_MAX
@@ -35,9 +35,14 @@ struct ur_table_options {
 struct ur_table_answer {
 	struct uidrecv_address address;
 	uint64_t deadline_us; /* store time; UINT64_MAX: never */
-	uint32_t agent;	      /* the caller's id, from ur_table_add_agent() */
-	uint32_t epoch;	      /* of the agent's claim */
-	uint32_t lifetime_s;  /* what ur_table_refresh() renews it by */
+	/*
+	 * Until when the store has it live by itself, if that is known: what
+	 * ur_table_renew() lends is counted from there. 0: it lends nothing.
+	 */
+	uint64_t kept_us;
+	uint32_t agent;	     /* the caller's id, from ur_table_add_agent() */
+	uint32_t epoch;	     /* of the agent's claim */
+	uint32_t lifetime_s; /* what ur_table_refresh() renews it by */
 	uint8_t source;
 	uint8_t user_size;
 	const char *user;
@@ -92,6 +97,32 @@ int ur_table_add_agent(struct ur_table *table, uint32_t id, const char *name,
  */
 int ur_table_put(struct ur_table *table, const struct ur_table_answer *answer,
 		 uint64_t store_now_us);
+
+/* What an agent says of an answer: that it is so still. */
+struct ur_table_renewal {
+	struct uidrecv_address address;
+	uint64_t as_of_us;
+	uint32_t agent;
+	uint32_t epoch;
+	uint32_t lifetime_s; /* 0: what it has */
+	uint8_t user_size;   /* 0: whoever it is */
+	const char *user;
+};
+
+/*
+ * Lends an answer life that the store does not have yet: as_of_us + its
+ * lifetime, if it lives, is of that agent, epoch and user, has that lifetime,
+ * and lives by this at most an eighth of the lifetime longer than the store
+ * has it. It is never shortened. False: nothing was done, ask the store. One
+ * atomic store; the change number stays.
+ */
+bool ur_table_renew(struct ur_table *table,
+		    const struct ur_table_renewal *renewal,
+		    uint64_t store_now_us);
+
+/* Until when a claim of the store lives, if it was lent life here; else 0. */
+uint64_t ur_table_get_lent_us(const struct ur_table *table,
+			      const struct ur_lease *lease);
 
 /*
  * All answers of that agent and epoch live until refreshed_us + their

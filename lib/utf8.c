@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+#include "bytes.h"
+
 /* The bounds of the second byte keep overlong forms and surrogates out. */
 struct form {
 	uint8_t lead_first, lead_last;
@@ -60,18 +62,29 @@ static bool is_forbidden(uint32_t code)
 	       (code >= 0x2066 && code <= 0x2069);
 }
 
+/* Are these eight bytes printable ASCII, as almost all names are? */
+static bool is_plain(const uint8_t *bytes)
+{
+	const uint64_t each = UINT64_C(0x0101010101010101);
+	uint64_t word = ur_bytes_host_u64(bytes);
+
+	/* These carry and borrow nothing; of others one gets the high bit. */
+	return !(((word + each) | (word - 0x20 * each)) & 0x80 * each);
+}
+
 bool ur_utf8_is_clean(const char *text, size_t size)
 {
 	const uint8_t *bytes = (const uint8_t *)text;
 	uint32_t code;
+	size_t step;
 
-	while (size > 0) {
-		size_t step = read_character(bytes, size, &code);
-
+	for (; size > 0; bytes += step, size -= step) {
+		step = 8;
+		if (size >= step && is_plain(bytes))
+			continue;
+		step = read_character(bytes, size, &code);
 		if (step == 0 || is_forbidden(code))
 			return false;
-		bytes += step;
-		size -= step;
 	}
 	return true;
 }

@@ -8,11 +8,12 @@
 #include "world.h"
 
 static struct world world;
-static uint64_t operations, endings[4], taken;
+static uint64_t operations, endings[4], taken, lent, lost;
 
 struct plan {
 	uint64_t seed; /* the first */
 	uint64_t runs, steps;
+	bool lends;
 	uint64_t quota; /* 0: none */
 	uint64_t check_every, shown_every, collect_every, deadlines_every,
 	    restart_every; /* steps; 0: never */
@@ -56,7 +57,10 @@ static void look(const struct plan *plan, uint64_t step)
 
 static void run(const struct plan *plan, uint64_t seed)
 {
-	world_init(&world, seed);
+	if (plan->lends)
+		world_init_lending(&world, seed);
+	else
+		world_init(&world, seed);
 	if (plan->quota)
 		world.quota = plan->quota;
 	for (uint64_t i = 1; i <= plan->steps && !world.difference[0]; i++) {
@@ -68,6 +72,8 @@ static void run(const struct plan *plan, uint64_t seed)
 	cr_assert(world.difference[0] == '\0', "%s", world.difference);
 	operations += world.operations;
 	taken += world.taken;
+	lent += world.lent;
+	lost += world.lost;
 	for (size_t i = 0; i < 4; i++)
 		endings[i] += world.endings[i];
 	world_done(&world);
@@ -90,11 +96,13 @@ static void follow(struct plan plan)
 	for (size_t i = 1; i < 4; i++)
 		cr_assert_gt(endings[i], plan.runs * plan.steps / 10000);
 	cr_assert_gt(taken, plan.runs * plan.steps / 10000);
+	cr_assert(!plan.lends || lent > plan.runs * plan.steps / 100);
 	fprintf(stderr,
 		"%ju operations, %ju dropped, %ju held, %ju refused, "
-		"%ju REFRESH ALL taken\n",
+		"%ju REFRESH ALL taken, %ju lives lent, %ju of them lost\n",
 		(uintmax_t)operations, (uintmax_t)endings[1],
-		(uintmax_t)endings[2], (uintmax_t)endings[3], (uintmax_t)taken);
+		(uintmax_t)endings[2], (uintmax_t)endings[3], (uintmax_t)taken,
+		(uintmax_t)lent, (uintmax_t)lost);
 }
 
 static void clean(void)
@@ -166,4 +174,57 @@ Test(sync_model, P25_a_small_quota_agrees)
 			     .quota = 3,
 			     .check_every = 2,
 			     .collect_every = 50});
+}
+
+/* The same with a table that lends lives, and is what is looked at. */
+Test(sync_model, P25_lent_lives_agree)
+{
+	follow((struct plan){.seed = 80000,
+			     .runs = 150,
+			     .steps = 150,
+			     .lends = true,
+			     .check_every = 1,
+			     .shown_every = 1});
+}
+
+Test(sync_model, P25_lent_lives_agree_in_long_runs)
+{
+	follow((struct plan){.seed = 90000,
+			     .runs = 20,
+			     .steps = 1500,
+			     .lends = true,
+			     .shown_every = 1,
+			     .collect_every = 9});
+}
+
+Test(sync_model, P25_lent_lives_agree_in_counts_and_quotas)
+{
+	follow((struct plan){.seed = 100000,
+			     .runs = 60,
+			     .steps = 300,
+			     .lends = true,
+			     .quota = 3,
+			     .check_every = 3,
+			     .collect_every = 10});
+}
+
+Test(sync_model, P25_lent_lives_agree_at_every_end_of_a_life)
+{
+	follow((struct plan){.seed = 110000,
+			     .runs = 80,
+			     .steps = 200,
+			     .lends = true,
+			     .deadlines_every = 20});
+}
+
+Test(sync_model, P25_lent_lives_agree_after_restarts_and_boots)
+{
+	follow((struct plan){.seed = 120000,
+			     .runs = 80,
+			     .steps = 300,
+			     .lends = true,
+			     .check_every = 1,
+			     .shown_every = 1,
+			     .restart_every = 7});
+	cr_assert_gt(lost, 0);
 }

@@ -20,6 +20,11 @@ static void start(void)
 	world_init(&world, 1);
 }
 
+static void start_lending(void)
+{
+	world_init_lending(&world, 1);
+}
+
 static void done(void)
 {
 	world_done(&world);
@@ -149,4 +154,28 @@ Test(sync_orders, P18_streams_cut_into_rounds_anywhere)
 Test(sync_orders, P18_long_streams_cut_into_rounds_anywhere)
 {
 	play_mixtures(40000, 150, 90, 15, 3);
+}
+
+/* The same with a table that lends lives, some of them in each case. */
+TestSuite(sync_lent_orders, .init = start_lending, .fini = done,
+	  .timeout = 3000);
+
+Test(sync_lent_orders, I17_P18_all_720_orders_after_a_past)
+{
+	for (uint64_t seed = 0; next_seed(&seed, 50000, 2);) {
+		script_draw(&script, seed, 60, 1);
+		cr_assert_eq(play_all_orders(seed, 4), 720);
+	}
+}
+
+Test(sync_lent_orders, P18_streams_cut_into_rounds_anywhere)
+{
+	play_mixtures(60000, 200, 30, 8, 2);
+	cr_assert_gt(world.lent, 0);
+}
+
+Test(sync_lent_orders, P18_long_streams_cut_into_rounds_anywhere)
+{
+	play_mixtures(70000, 60, 90, 15, 3);
+	cr_assert_gt(world.lent, 0);
 }

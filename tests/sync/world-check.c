@@ -125,7 +125,8 @@ static uint64_t shown_until(const struct world *world,
 
 void world_check_shown(struct world *world, bool is_collected)
 {
-	struct world_shown *shown;
+	const struct world_shown *shown;
+	struct world_shown read;
 	uint64_t until_us;
 	bool is_pending;
 	uint32_t agent;
@@ -138,6 +139,10 @@ void world_check_shown(struct world *world, bool is_collected)
 		until_us = shown_until(world, shown);
 		is_pending =
 		    !is_collected && shown->epoch < world->floors[shown->agent];
+		if (world_table_look(world, i, &read)) {
+			shown = &read;
+			until_us = read.deadline_us;
+		}
 		if (until_us <= world->now_us && (!claim || is_pending))
 			continue;
 		if (!claim)

@@ -67,6 +67,23 @@ struct ur_statement world_draw_fresh(struct world *world, uint32_t agent)
 	return it;
 }
 
+/* The same by a REFRESH, mostly of the lifetime that it has. */
+static void refresh_again(struct world *world, uint32_t agent,
+			  struct ur_statement *it)
+{
+	const struct oracle_claim *claim =
+	    &world->oracle.agents[agent].claims[world_index(it->address)];
+
+	it->op = UIDRECV_OP_REFRESH;
+	it->source = 0;
+	it->has_token = false;
+	it->token = 0;
+	if (world_draw(world, 8))
+		it->lifetime_s = world_draw(world, 2) ? claim->lifetime_s : 0;
+	if (world_draw(world, 2))
+		set_user(it, NULL);
+}
+
 bool world_draw_again(struct world *world, uint32_t agent,
 		      struct ur_statement *ret_statement)
 {
@@ -92,6 +109,8 @@ bool world_draw_again(struct world *world, uint32_t agent,
 			it.has_token = claim->has_token;
 			it.token = claim->token;
 		}
+		if (world_draw(world, 2))
+			refresh_again(world, agent, &it);
 		*ret_statement = it;
 		return true;
 	}

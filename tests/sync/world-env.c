@@ -62,6 +62,8 @@ static void show_all(struct world *world)
 		world_failed(world, "scan",
 			     ur_store_scan(world->store, world->now_us,
 					   world_show, world));
+	if (world->store)
+		world_table_make(world);
 }
 
 void world_open(struct world *world)
@@ -75,6 +77,12 @@ void world_open(struct world *world)
 	use_ranks(world);
 	world->now_us =
 	    world->options.boot_us + ur_store_get_base_us(world->store);
+	world_table_find_former(world);
+	if (world->is_boot)
+		world_table_lose(world);
+	/* A receiver without a list of agents collects, and has no table. */
+	if (world->lends && world_draw(world, 2))
+		world_collect(world, 2 * ORACLE_ADDRESSES);
 	show_all(world);
 }
 
@@ -82,6 +90,7 @@ void world_close(struct world *world)
 {
 	ur_store_close(world->store);
 	world->store = NULL;
+	world_table_close(world, world->is_boot);
 }
 
 void world_init_alone(struct world *world, uint64_t seed)
@@ -108,15 +117,15 @@ static void add_agents(struct world *world)
 				       &row) < 0 ||
 		    row->id != id)
 			world_differ(world, "agent %u has another id", id);
+	world_table_make(world);
 	world_begin(world);
 	for (uint32_t id = 1; id < ORACLE_AGENTS; id++)
 		world_session(world, id, 100 * id);
 	world_commit(world);
 }
 
-void world_init(struct world *world, uint64_t seed)
+static void start(struct world *world)
 {
-	world_init_alone(world, seed);
 	snprintf(world->directory, sizeof(world->directory),
 		 "%s/uidrecv-sync-XXXXXX",
 		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
@@ -129,6 +138,19 @@ void world_init(struct world *world, uint64_t seed)
 	world->options.boot_id[0] = 1;
 	world_open(world);
 	add_agents(world);
+}
+
+void world_init(struct world *world, uint64_t seed)
+{
+	world_init_alone(world, seed);
+	start(world);
+}
+
+void world_init_lending(struct world *world, uint64_t seed)
+{
+	world_init_alone(world, seed);
+	world->lends = true;
+	start(world);
 }
 
 void world_done(struct world *world)
@@ -155,6 +177,7 @@ void world_restart(struct world *world, bool is_boot, uint64_t off_us,
 	    world, "tick",
 	    ur_store_tick(world->store, world->now_us, world->wall_us));
 	before_us = world->now_us;
+	world->is_boot = is_boot;
 	world_close(world);
 	world->wall_us += off_us + (uint64_t)wall_step_us;
 	world->options.wall_us = world->wall_us;
@@ -164,6 +187,7 @@ void world_restart(struct world *world, bool is_boot, uint64_t off_us,
 		world->options.boot_us = 10 * SECOND;
 	}
 	world_open(world);
+	world->is_boot = false;
 	if (world->now_us < before_us)
 		world_differ(world, "time went back by %ju",
 			     (uintmax_t)(before_us - world->now_us));

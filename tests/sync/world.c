@@ -44,8 +44,18 @@ bool world_failed(struct world *world, const char *what, int rc)
 void world_begin(struct world *world)
 {
 	world->committed = world->oracle;
+	memset(world->refreshed_us, 0, sizeof(world->refreshed_us));
 	if (world->store)
 		world_failed(world, "begin", ur_store_begin(world->store));
+}
+
+static void note_life(struct world *world, uint32_t agent, size_t index)
+{
+	uint64_t deadline_us =
+	    world->oracle.agents[agent].claims[index].deadline_us;
+
+	if (world->refreshed_us[agent][index] < deadline_us)
+		world->refreshed_us[agent][index] = deadline_us;
 }
 
 void world_apply(struct world *world, uint32_t agent,
@@ -73,6 +83,8 @@ void world_apply(struct world *world, uint32_t agent,
 	    (uintmax_t)statement->token, expected);
 	if (!world->store)
 		return;
+	if (statement->op == UIDRECV_OP_REFRESH && expected == 0)
+		note_life(world, agent, index);
 	if (is_map)
 		world_failed(world, "count maps",
 			     ur_store_count_maps(world->store, agent, 1));
@@ -241,6 +253,7 @@ void world_take_changes(struct world *world)
 
 	while (world->store &&
 	       ur_store_next_change(world->store, &change) == 1) {
+		world_table_take(world, &change);
 		if (change.kind == UR_CHANGE_ANSWER)
 			world_show(world, &change);
 		else if (change.kind == UR_CHANGE_REFRESHED)
@@ -269,6 +282,7 @@ void world_abort(struct world *world)
 		return;
 	ur_store_abort(world->store);
 	world_take_changes(world);
+	world_table_keep_lent(world);
 }
 
 void world_accept(struct world *world, uint32_t agent)

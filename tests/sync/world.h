@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 #include "oracle.h"
-#include "store.h"
+#include "round.h"
 
 #define SECOND UINT64_C(1000000)
 #define HOUR (3600 * SECOND)
@@ -54,6 +54,16 @@ struct world {
 	bool is_apart;	 /* what is done must not depend on the store */
 	uint64_t rounds; /* then marked in the row of agent 1 */
 	bool trace;
+	/* With a table, which lends lives. */
+	bool lends;
+	bool is_boot; /* while it is restarted */
+	struct ur_table *table, *next_table;
+	struct ur_round round; /* of which they make use */
+	struct ur_store_lives lives;
+	char path[80];
+	/* The latest life that a REFRESH of the round gave. */
+	uint64_t refreshed_us[ORACLE_AGENTS][ORACLE_ADDRESSES];
+	uint64_t lent, lost; /* lives that were, and those of them by boots */
 	uint64_t operations, endings[4], taken;
 	char difference[240];
 };
@@ -74,6 +84,8 @@ void world_take_changes(struct world *world);
 
 /* Makes a store with six agents, each in a session. */
 void world_init(struct world *world, uint64_t seed);
+/* The same with a table, which lends lives. */
+void world_init_lending(struct world *world, uint64_t seed);
 /* The oracle without a store. */
 void world_init_alone(struct world *world, uint64_t seed);
 void world_done(struct world *world);
@@ -136,6 +148,20 @@ uint64_t world_next_deadline(const struct world *world, uint64_t after_us);
 void world_check_shown(struct world *world, bool is_collected);
 /* The rows of agents; after world_collect_all() the counts in them, too. */
 void world_check_rows(struct world *world, bool is_collected);
+
+/* world-table.c; nothing, if nothing is lent. */
+void world_table_find_former(struct world *world);
+/* In the place of the former, or of the one before. */
+void world_table_make(struct world *world);
+void world_table_take(struct world *world, const struct ur_change *change);
+void world_table_close(struct world *world, bool is_boot);
+/* What readers are told now; false: there is no table. */
+bool world_table_look(struct world *world, size_t index,
+		      struct world_shown *ret_shown);
+/* An abort takes nothing back that was lent. */
+void world_table_keep_lent(struct world *world);
+/* A boot takes what was lent, and no more. */
+void world_table_lose(struct world *world);
 
 /* One drawn step of anything, with the time going on. */
 void world_step(struct world *world);

@@ -68,7 +68,7 @@ static void assert_equal(const struct uidrecv_record *a,
 	cr_assert_eq(a->ports.start, b->ports.start);
 	cr_assert_eq(a->ports.count, b->ports.count);
 	cr_assert_eq(a->user_size, b->user_size);
-	cr_assert_arr_eq(a->user, b->user, sizeof(a->user));
+	cr_assert_arr_eq(a->user, b->user, a->user_size + 1u);
 }
 
 /* A record of this op with the fields of mask set. */

@@ -123,6 +123,24 @@ Test(utf8, P08_bytes_that_continue_nothing_are_refused)
 			      "%zu", i);
 }
 
+/* Eight bytes of ASCII are looked at together. */
+Test(utf8, P08_a_long_text_is_as_clean_as_its_characters)
+{
+	for (int pair = 0; pair < 0x10000; pair++) {
+		char bytes[2] = {(char)(pair >> 8), (char)pair};
+		bool is_clean = ur_utf8_is_clean(bytes, 2);
+
+		for (size_t place = 0; place < 15; place++) {
+			char text[16] = "~ ~ ~ ~ ~ ~ ~ ~";
+
+			text[15] = ' ';
+			memcpy(text + place, bytes, 2);
+			if (ur_utf8_is_clean(text, 16) != is_clean)
+				cr_assert(false, "%04x at %zu", pair, place);
+		}
+	}
+}
+
 Test(utf8, P09_a_nul_anywhere_is_refused)
 {
 	char text[] = "CORP\\alice";
