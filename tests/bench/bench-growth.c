@@ -16,6 +16,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -25,6 +26,9 @@
 #define AGENTS 4
 #define LOOKUPS 1000000
 #define RUNS 5
+/* Of the store, the table, and what agents have ready to say. */
+#define BYTES_A_MAPPING 800
+#define FILES_SPARE 200
 #define AT_ONCE 64
 #define SETTLE_US 1000000
 
@@ -180,6 +184,24 @@ static void bench_crowd(const char *row, uint32_t agents)
 	site_done(&site);
 }
 
+/* Room for so many mappings in memory and on the disk, or for connections? */
+static bool has_room(uint32_t mappings, uint32_t agents)
+{
+	uint64_t bytes = site_read_proc(getpid(), "../meminfo", "MemAvailable:")
+			 << 10;
+	struct rlimit files;
+	bool has_room;
+
+	getrlimit(RLIMIT_NOFILE, &files);
+	has_room = bytes > (uint64_t)mappings * BYTES_A_MAPPING &&
+		   files.rlim_max > agents + FILES_SPARE;
+	if (!has_room)
+		bench_say("too few bytes in memory, or descriptors, for %u "
+			  "mappings or %u agents: left out",
+			  mappings, agents);
+	return has_room;
+}
+
 /* A row that is asked for, or else each that is not too large. */
 static bool is_wanted(const char *row, const char *wanted, bool is_large)
 {
@@ -194,11 +216,13 @@ int main(int argc, char **argv)
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
 		if ((!part || !strcmp(part, "mappings")) &&
-		    is_wanted(sizes[i].name, row, sizes[i].count > 1000000))
+		    is_wanted(sizes[i].name, row, sizes[i].count > 1000000) &&
+		    has_room(sizes[i].count, 0))
 			bench_mappings(sizes[i].name, sizes[i].count);
 	for (size_t i = 0; i < sizeof(crowds) / sizeof(*crowds); i++)
 		if ((!part || !strcmp(part, "agents")) &&
-		    is_wanted(crowds[i].name, row, crowds[i].count > 1000))
+		    is_wanted(crowds[i].name, row, crowds[i].count > 1000) &&
+		    has_room(0, crowds[i].count))
 			bench_crowd(crowds[i].name, crowds[i].count);
 	if (!part || !strcmp(part, "terminals"))
 		bench_terminals(bench_quick ? 500 : 2500);

@@ -100,9 +100,12 @@ static struct run say(struct site *site, uint32_t count)
 	return run;
 }
 
-static struct run change(struct site *site, uint32_t first, uint32_t count)
+/* lifetime_s 0: the usual one. */
+static struct run change(struct site *site, uint32_t first, uint32_t count,
+			 uint32_t lifetime_s)
 {
-	struct uidrecv_record record = {.op = UIDRECV_OP_MAP};
+	struct uidrecv_record record = {.op = UIDRECV_OP_MAP,
+					.lifetime_s = lifetime_s};
 
 	for (uint32_t at = first; at < first + count; at++) {
 		uint32_t i = order[at % MAPPINGS];
@@ -197,13 +200,13 @@ static void bench_changes(struct site *site, struct bare *bare,
 
 	shuffle(1);
 	/* The first pages that are copied are none that were freed. */
-	(void)change(site, 0, count);
+	(void)change(site, 0, count, 0);
 	(void)change_bare(bare, site, 0, 0, count);
 	for (size_t i = 0; i < runs; i++) {
 		uint32_t round = site_figures(site).rounds_count;
 		uint32_t first = (uint32_t)(i + 1) * count;
 
-		live[i] = change(site, first, count);
+		live[i] = change(site, first, count, 0);
 		plain[i] = change_bare(bare, site, round, first, count);
 		bench_say("%s: %.0f k/s, %.0f a commit, %.0f B; bare LMDB "
 			  "%.0f k/s, %.0f B",
@@ -231,12 +234,9 @@ static void bench_changes(struct site *site, struct bare *bare,
 	     get_bytes);
 }
 
-/* Renews so many; lifetime_s is another lifetime from now on, or 0. */
-static struct run refresh(struct site *site, uint32_t count, bool in_order,
-			  uint32_t lifetime_s)
+static struct run refresh(struct site *site, uint32_t count, bool in_order)
 {
-	struct uidrecv_record record = {.op = UIDRECV_OP_REFRESH,
-					.lifetime_s = lifetime_s};
+	struct uidrecv_record record = {.op = UIDRECV_OP_REFRESH};
 
 	for (uint32_t at = 0; at < count; at++) {
 		uint32_t i = in_order ? at : order[at];
@@ -254,8 +254,8 @@ static void bench_refreshes(struct site *site)
 
 	shuffle(2);
 	for (size_t i = 0; i < runs; i++) {
-		random[i] = refresh(site, MAPPINGS, false, 0);
-		sorted[i] = refresh(site, MAPPINGS, true, 0);
+		random[i] = refresh(site, MAPPINGS, false);
+		sorted[i] = refresh(site, MAPPINGS, true);
 		bench_say("refreshes: random %.2f s, %.2f s of CPU; by address "
 			  "%.2f s, %.2f s of CPU",
 			  random[i].seconds, random[i].cpu_s, sorted[i].seconds,
@@ -284,13 +284,13 @@ static void bench_refreshes(struct site *site)
 static void bench_rare_refreshes(struct site *site)
 {
 	size_t runs = bench_quick ? 1 : 3;
-	uint32_t count = bench_quick ? 200000 : 500000;
+	uint32_t count = 200000;
 	struct run rare[RUNS_MAX];
 
-	(void)refresh(site, count, false, RARE_LIFETIME_S);
+	(void)change(site, 0, count, RARE_LIFETIME_S);
 	for (size_t i = 0; i < runs; i++) {
 		sleep(RARE_LIFETIME_S / 8 + 1);
-		rare[i] = refresh(site, count, false, 0);
+		rare[i] = refresh(site, count, false);
 	}
 	count_of_run = count;
 	emit("ingest", RARE_ROW ", per core", "receiver", "k/s", rare, runs,
@@ -372,7 +372,7 @@ static void bench_single_claims(struct site *site, struct bare *bare)
 		uint32_t at = (uint32_t)i * 31 % MAPPINGS;
 		uint64_t start_ns;
 
-		live[i] = change(site, at, 1).seconds * 1e3;
+		live[i] = change(site, at, 1, 0).seconds * 1e3;
 		start_ns = bench_now_ns();
 		bare_put(bare, &order[at], 1, &one, 1);
 		plain[i] = (double)(bench_now_ns() - start_ns) / 1e6;
