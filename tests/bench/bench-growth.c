@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench-growth [--quick] [mappings | agents [ROW]]: how costs grow with what
- * there is; end to end as bench-ingest has it.
+ * bench-growth [--quick] [mappings | agents | terminals [ROW]]: how costs grow
+ * with what there is; end to end as bench-ingest has it.
  *
  * growth: by mappings, of 4 agents. "lookup ns": of a random one that is there,
  *   the next known when the last is answered, while nobody says anything;
@@ -12,17 +12,23 @@
  *   until all have a session; "KiB an agent": of the receiver's memory that is
  *   no file; "claims k/s": changed claims, each agent 1,000,000 divided by the
  *   agents, at most 10,000, of its own.
+ * terminal servers: agents that the receiver connects to; see terminals.h.
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bench.h"
 #include "site.h"
+#include "terminals.h"
 
 #define AGENTS 4
 #define LOOKUPS 1000000
 #define RUNS 5
+/* Of the store, the table, and what agents have ready to say. */
+#define BYTES_A_MAPPING 800
+#define FILES_SPARE 200
 #define AT_ONCE 64
 #define SETTLE_US 1000000
 
@@ -178,6 +184,24 @@ static void bench_crowd(const char *row, uint32_t agents)
 	site_done(&site);
 }
 
+/* Room for so many mappings in memory and on the disk, or for connections? */
+static bool has_room(uint32_t mappings, uint32_t agents)
+{
+	uint64_t bytes = site_read_proc(getpid(), "../meminfo", "MemAvailable:")
+			 << 10;
+	struct rlimit files;
+	bool has_room;
+
+	getrlimit(RLIMIT_NOFILE, &files);
+	has_room = bytes > (uint64_t)mappings * BYTES_A_MAPPING &&
+		   files.rlim_max > agents + FILES_SPARE;
+	if (!has_room)
+		bench_say("too few bytes in memory, or descriptors, for %u "
+			  "mappings or %u agents: left out",
+			  mappings, agents);
+	return has_room;
+}
+
 /* A row that is asked for, or else each that is not too large. */
 static bool is_wanted(const char *row, const char *wanted, bool is_large)
 {
@@ -187,16 +211,20 @@ static bool is_wanted(const char *row, const char *wanted, bool is_large)
 int main(int argc, char **argv)
 {
 	int next = bench_main_options(argc, argv);
-	const char *part = next < argc ? argv[next] : "";
+	const char *part = next < argc ? argv[next] : NULL;
 	const char *row = next + 1 < argc ? argv[next + 1] : NULL;
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
-		if (strcmp(part, "agents") &&
-		    is_wanted(sizes[i].name, row, sizes[i].count > 1000000))
+		if ((!part || !strcmp(part, "mappings")) &&
+		    is_wanted(sizes[i].name, row, sizes[i].count > 1000000) &&
+		    has_room(sizes[i].count, 0))
 			bench_mappings(sizes[i].name, sizes[i].count);
 	for (size_t i = 0; i < sizeof(crowds) / sizeof(*crowds); i++)
-		if (strcmp(part, "mappings") &&
-		    is_wanted(crowds[i].name, row, crowds[i].count > 1000))
+		if ((!part || !strcmp(part, "agents")) &&
+		    is_wanted(crowds[i].name, row, crowds[i].count > 1000) &&
+		    has_room(0, crowds[i].count))
 			bench_crowd(crowds[i].name, crowds[i].count);
+	if (!part || !strcmp(part, "terminals"))
+		bench_terminals(bench_quick ? 500 : 2500);
 	return 0;
 }

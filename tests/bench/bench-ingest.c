@@ -11,7 +11,8 @@
  *   store, with a row of the same size for each of the same addresses in the
  *   same order, and as many rows in each commit as the receiver had.
  *   "unchanged refreshes": a REFRESH for each mapping, by one agent: by the
- *   wall, and by the receiver's processor time.
+ *   wall, and by the receiver's processor time; all of them within an eighth
+ *   of the lifetime, and others that come later than that after the last.
  * commits, 1: records in a commit of the changed claims.
  * bytes written, B: what the process has given to write(), beside what all of
  *   the disk has written meanwhile, be it for others.
@@ -34,6 +35,8 @@
 #define RUNS_MAX 5
 #define CHANGED_ROW "changed claims, end to end"
 #define CHANGED_BYTES_ROW "per changed claim, full load"
+#define RARE_LIFETIME_S 96
+#define RARE_ROW "refreshes an eighth of a lifetime apart"
 #define REFRESH_BYTES_ROW "per unchanged refresh"
 
 struct run {
@@ -97,9 +100,12 @@ static struct run say(struct site *site, uint32_t count)
 	return run;
 }
 
-static struct run change(struct site *site, uint32_t first, uint32_t count)
+/* lifetime_s 0: the usual one. */
+static struct run change(struct site *site, uint32_t first, uint32_t count,
+			 uint32_t lifetime_s)
 {
-	struct uidrecv_record record = {.op = UIDRECV_OP_MAP};
+	struct uidrecv_record record = {.op = UIDRECV_OP_MAP,
+					.lifetime_s = lifetime_s};
 
 	for (uint32_t at = first; at < first + count; at++) {
 		uint32_t i = order[at % MAPPINGS];
@@ -194,13 +200,13 @@ static void bench_changes(struct site *site, struct bare *bare,
 
 	shuffle(1);
 	/* The first pages that are copied are none that were freed. */
-	(void)change(site, 0, count);
+	(void)change(site, 0, count, 0);
 	(void)change_bare(bare, site, 0, 0, count);
 	for (size_t i = 0; i < runs; i++) {
 		uint32_t round = site_figures(site).rounds_count;
 		uint32_t first = (uint32_t)(i + 1) * count;
 
-		live[i] = change(site, first, count);
+		live[i] = change(site, first, count, 0);
 		plain[i] = change_bare(bare, site, round, first, count);
 		bench_say("%s: %.0f k/s, %.0f a commit, %.0f B; bare LMDB "
 			  "%.0f k/s, %.0f B",
@@ -228,17 +234,17 @@ static void bench_changes(struct site *site, struct bare *bare,
 	     get_bytes);
 }
 
-static struct run refresh(struct site *site, bool in_order)
+static struct run refresh(struct site *site, uint32_t count, bool in_order)
 {
 	struct uidrecv_record record = {.op = UIDRECV_OP_REFRESH};
 
-	for (uint32_t at = 0; at < MAPPINGS; at++) {
+	for (uint32_t at = 0; at < count; at++) {
 		uint32_t i = in_order ? at : order[at];
 
 		record.address = uidrecv_address_from_ipv4(bench_ipv4(i));
 		speaker_say(speaker_of(site, i), &record);
 	}
-	return say(site, MAPPINGS);
+	return say(site, count);
 }
 
 static void bench_refreshes(struct site *site)
@@ -248,8 +254,8 @@ static void bench_refreshes(struct site *site)
 
 	shuffle(2);
 	for (size_t i = 0; i < runs; i++) {
-		random[i] = refresh(site, false);
-		sorted[i] = refresh(site, true);
+		random[i] = refresh(site, MAPPINGS, false);
+		sorted[i] = refresh(site, MAPPINGS, true);
 		bench_say("refreshes: random %.2f s, %.2f s of CPU; by address "
 			  "%.2f s, %.2f s of CPU",
 			  random[i].seconds, random[i].cpu_s, sorted[i].seconds,
@@ -269,6 +275,30 @@ static void bench_refreshes(struct site *site)
 	     get_bytes);
 	emit("bytes written", REFRESH_BYTES_ROW, "receiver's disk", "B", random,
 	     runs, get_disk_bytes);
+}
+
+/*
+ * Each is so late that the life it gives is more than the table alone may hold,
+ * so it is written.
+ */
+static void bench_rare_refreshes(struct site *site)
+{
+	size_t runs = bench_quick ? 1 : 3;
+	uint32_t count = 200000;
+	struct run rare[RUNS_MAX];
+
+	(void)change(site, 0, count, RARE_LIFETIME_S);
+	for (size_t i = 0; i < runs; i++) {
+		sleep(RARE_LIFETIME_S / 8 + 1);
+		rare[i] = refresh(site, count, false);
+	}
+	count_of_run = count;
+	emit("ingest", RARE_ROW ", per core", "receiver", "k/s", rare, runs,
+	     get_core_rate);
+	emit("ingest", RARE_ROW ", end to end", "receiver", "k/s", rare, runs,
+	     get_rate);
+	emit("bytes written", "per refresh, an eighth of a lifetime later",
+	     "receiver", "B", rare, runs, get_bytes);
 }
 
 static struct run refresh_all(struct site *site)
@@ -342,7 +372,7 @@ static void bench_single_claims(struct site *site, struct bare *bare)
 		uint32_t at = (uint32_t)i * 31 % MAPPINGS;
 		uint64_t start_ns;
 
-		live[i] = change(site, at, 1).seconds * 1e3;
+		live[i] = change(site, at, 1, 0).seconds * 1e3;
 		start_ns = bench_now_ns();
 		bare_put(bare, &order[at], 1, &one, 1);
 		plain[i] = (double)(bench_now_ns() - start_ns) / 1e6;
@@ -361,6 +391,7 @@ static void bench_one_agent(void)
 	bench_single_claims(&site, &bare);
 	bench_refresh_all(&site);
 	bench_refreshes(&site);
+	bench_rare_refreshes(&site);
 	bare_close(&bare);
 	site_done(&site);
 }

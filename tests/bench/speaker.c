@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,27 +41,26 @@ static void *read_pem(struct certs *certs, const char *name, const char *what)
 	return read;
 }
 
-/* All have the key of the first; no file is left of the others. */
-static void make_certificate(struct speakers *speakers, struct certs *certs,
-			     size_t i)
+/* The first one's with another name; no file of the others is needed. */
+static X509 *make_certificate(const X509 *first, struct certs *certs, size_t i)
 {
-	char name[32], file[48], san[48];
+	X509 *certificate = X509_dup(first);
+	X509_EXTENSION *names;
+	char san[48];
+	int at;
 
-	snprintf(name, sizeof(name), "a%zu", i);
-	snprintf(san, sizeof(san), "DNS:%s", name);
-	certs_make(certs, &(struct certs_spec){.name = name,
-					       .issuer = "ca",
-					       .key = i ? "a0" : NULL,
-					       .san = san});
-	speakers->list[i].certificate = read_pem(certs, name, "");
-	if (!i) {
-		speakers->key = read_pem(certs, name, "-key");
-		return;
-	}
-	snprintf(file, sizeof(file), "%s.pem", name);
-	unlink(certs_path(certs, file));
-	snprintf(file, sizeof(file), "%s-key.pem", name);
-	unlink(certs_path(certs, file));
+	bench_must(certificate != NULL, "memory");
+	snprintf(san, sizeof(san), "DNS:a%zu", i);
+	at = X509_get_ext_by_NID(certificate, NID_subject_alt_name, -1);
+	X509_EXTENSION_free(X509_delete_ext(certificate, at));
+	names = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san);
+	bench_must(names && X509_add_ext(certificate, names, at) &&
+		       ASN1_INTEGER_set_uint64(
+			   X509_get_serialNumber(certificate), 0x100000 + i),
+		   "a certificate");
+	X509_EXTENSION_free(names);
+	certs_sign(certs, certificate, "ca");
+	return certificate;
 }
 
 void speakers_init(struct speakers *speakers, struct certs *certs, size_t count)
@@ -78,10 +78,15 @@ void speakers_init(struct speakers *speakers, struct certs *certs, size_t count)
 			 SSL_MODE_ENABLE_PARTIAL_WRITE |
 			     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 			     SSL_MODE_RELEASE_BUFFERS);
+	certs_make(certs, &(struct certs_spec){
+			      .name = "a0", .issuer = "ca", .san = "DNS:a0"});
+	speakers->key = read_pem(certs, "a0", "-key");
 	for (size_t i = 0; i < count; i++) {
 		struct speaker *speaker = &speakers->list[i];
 
-		make_certificate(speakers, certs, i);
+		speaker->certificate =
+		    i ? make_certificate(speakers->list->certificate, certs, i)
+		      : read_pem(certs, "a0", "");
 		speaker->all = speakers;
 		speaker->fd = -1;
 		speaker->session_id = bench_random(&speakers->seed) | 1;
@@ -430,21 +435,29 @@ void speakers_connect(struct speakers *speakers, size_t first, size_t count,
 	}
 }
 
+/* How many frames wait for their ACK. */
+static uint64_t count_waiting(const struct speakers *speakers)
+{
+	uint64_t waiting = 0;
+
+	for (size_t i = 0; i < speakers->count; i++)
+		waiting += speakers->list[i].serial - speakers->list[i].acked;
+	return waiting;
+}
+
 void speakers_finish(struct speakers *speakers)
 {
 	uint64_t end_ns = bench_now_ns() + PATIENCE_NS;
-	bool is_waiting = true;
+	uint64_t waiting = UINT64_MAX, left;
 
 	for (size_t i = 0; i < speakers->count; i++)
 		speaker_go_on(&speakers->list[i]);
-	while (is_waiting) {
-		is_waiting = false;
+	while ((left = count_waiting(speakers)) > 0) {
+		if (left < waiting)
+			end_ns = bench_now_ns() + PATIENCE_NS;
+		waiting = left;
 		bench_must(bench_now_ns() < end_ns, "all is acknowledged");
-		for (size_t i = 0; i < speakers->count; i++)
-			is_waiting |=
-			    speakers->list[i].acked < speakers->list[i].serial;
-		if (is_waiting)
-			speakers_turn(speakers, 100);
+		speakers_turn(speakers, 100);
 	}
 	for (size_t i = 0; i < speakers->count; i++) {
 		struct speaker *speaker = &speakers->list[i];
