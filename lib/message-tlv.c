@@ -83,7 +83,7 @@ static const struct belonging belongings[] = {
     [UR_IN_WITHDRAW] = {B(ADDRESS), B(PORTS)},
 };
 
-static bool belongs(enum ur_place place, unsigned int type)
+static bool belongs(enum ur_tlv_place place, unsigned int type)
 {
 	const struct belonging *here = &belongings[place];
 	unsigned int number = UR_TLV_NUMBER(type);
@@ -99,7 +99,7 @@ static bool has_right_size(const struct form *form, uint16_t size)
 	return size >= form->min && size <= form->max;
 }
 
-static enum ur_tlvs_result take(struct ur_tlvs *tlvs, enum ur_place place,
+static enum ur_tlvs_result take(struct ur_tlvs *tlvs, enum ur_tlv_place place,
 				const struct ur_tlv *tlv)
 {
 	const struct form *form;
@@ -121,7 +121,7 @@ static enum ur_tlvs_result take(struct ur_tlvs *tlvs, enum ur_place place,
 	return UR_TLVS_GOOD;
 }
 
-enum ur_tlvs_result ur_tlvs_read(struct ur_tlvs *tlvs, enum ur_place place,
+enum ur_tlvs_result ur_tlvs_read(struct ur_tlvs *tlvs, enum ur_tlv_place place,
 				 const uint8_t *bytes, size_t size)
 {
 	enum ur_tlvs_result result, all = UR_TLVS_GOOD;

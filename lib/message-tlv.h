@@ -50,7 +50,7 @@ enum ur_tlv_type {
 #define UR_TLV_BIT(type) (UINT64_C(1) << UR_TLV_NUMBER(type))
 
 /* What TLVs stand in. */
-enum ur_place {
+enum ur_tlv_place {
 	UR_IN_SOURCE_HELLO,
 	UR_IN_SINK_HELLO,
 	UR_IN_READY,
@@ -104,7 +104,7 @@ static inline bool ur_tlv_next(struct ur_reading *reading,
  * BAD if one is cut off, twice there, missing or of a wrong length, UNKNOWN if
  * one is critical and does not belong there.
  */
-enum ur_tlvs_result ur_tlvs_read(struct ur_tlvs *tlvs, enum ur_place place,
+enum ur_tlvs_result ur_tlvs_read(struct ur_tlvs *tlvs, enum ur_tlv_place place,
 				 const uint8_t *bytes, size_t size);
 
 static inline bool ur_tlvs_has(const struct ur_tlvs *tlvs, unsigned int type)

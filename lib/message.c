@@ -166,7 +166,7 @@ static bool fill_bye(struct ur_message *message, const struct ur_tlvs *tlvs)
 /* Section 4. */
 struct kind {
 	bool (*fill)(struct ur_message *message, const struct ur_tlvs *tlvs);
-	enum ur_place place;
+	enum ur_tlv_place place;
 	bool has_serial;
 };
 
@@ -186,7 +186,7 @@ static const struct kind kinds[] = {
 };
 
 /* What belongs in a HELLO depends on its ROLE, which may stand anywhere. */
-static enum ur_place place_of_hello(const struct ur_frame *frame)
+static enum ur_tlv_place place_of_hello(const struct ur_frame *frame)
 {
 	struct ur_reading reading;
 	struct ur_tlv tlv;
@@ -210,7 +210,7 @@ int ur_message_decode(const struct ur_frame *frame,
 {
 	enum ur_tlvs_result result;
 	const struct kind *kind;
-	enum ur_place place;
+	enum ur_tlv_place place;
 	struct ur_tlvs tlvs;
 
 	if (frame->type == 0 || frame->type >= sizeof(kinds) / sizeof(*kinds))

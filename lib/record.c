@@ -53,8 +53,8 @@ static uint16_t fill_record(const struct ur_tlvs *tlvs,
 static uint16_t decode_record(const struct ur_tlv *tlv,
 			      struct uidrecv_record *ret_record)
 {
-	static const enum ur_place places[] = {UR_IN_MAP, UR_IN_REFRESH,
-					       UR_IN_LOGOUT, UR_IN_WITHDRAW};
+	static const enum ur_tlv_place places[] = {
+	    UR_IN_MAP, UR_IN_REFRESH, UR_IN_LOGOUT, UR_IN_WITHDRAW};
 	struct ur_tlvs tlvs;
 
 	/* A user ends with its zero; what is behind it is nobody's. */
