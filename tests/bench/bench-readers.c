@@ -22,8 +22,6 @@
 
 #include "bench.h"
 #include "latency.h"
-#include "live.h"
-#include "table-helper.h"
 
 #define MAPPINGS 1000000
 #define RUNS_MAX 5
@@ -209,23 +207,16 @@ static void run_latency(enum writer_kind kind, const struct peer *peer,
 
 int main(int argc, char **argv)
 {
-	const char *tmp = getenv("TMPDIR");
-	struct scratch scratch;
-	char disk[256];
+	const char *memory, *disk;
 
 	bench_main_options(argc, argv);
-	/* In memory, where tables should be; what is synced is on a disk. */
-	scratch_init(&scratch);
-	snprintf(disk, sizeof(disk), "%s/uidrecv-bench-XXXXXX",
-		 tmp ? tmp : "/tmp");
-	bench_must(mkdtemp(disk) != NULL, "mkdtemp()");
-	run_throughput(
-	    &(struct peer_site){.dir = scratch.dir, .count = MAPPINGS});
-	run_latency(WRITER_RECEIVER, &peer_reader, scratch.dir, "idle",
+	memory = bench_scratch(BENCH_MEMORY);
+	run_throughput(&(struct peer_site){.dir = memory, .count = MAPPINGS});
+	run_latency(WRITER_RECEIVER, &peer_reader, memory, "idle",
 		    "receiver at full speed");
+	/* What is synced is to be on a disk. */
+	disk = bench_scratch(NULL);
 	run_latency(WRITER_LMDB, &peer_lmdb_renew, disk, "lmdb, idle",
 		    "lmdb, writer at full speed");
-	scratch_done(&scratch);
-	live_remove(disk);
 	return 0;
 }

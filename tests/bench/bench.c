@@ -1,18 +1,26 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "bench.h"
 
+#include <ftw.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define BENCH_NET 0x0a000000u /* 10.0.0.0 */
+#define SCRATCHES_MAX 8
+#define SCRATCH_MAX 200
 
 bool bench_quick;
 
 static cpu_set_t processors;
+static char scratches[SCRATCHES_MAX][SCRATCH_MAX];
+static int scratches_count;
+static pid_t scratches_owner;
 
 int bench_main_options(int argc, char **argv)
 {
@@ -49,6 +57,46 @@ void bench_pin(int processor)
 	CPU_SET(at, &one);
 	bench_must(sched_setaffinity(0, sizeof(one), &one) == 0,
 		   "sched_setaffinity()");
+}
+
+static int remove_one(const char *path, const struct stat *status, int flag,
+		      struct FTW *place)
+{
+	(void)status;
+	(void)flag;
+	(void)place;
+	return remove(path);
+}
+
+void bench_remove(const char *directory)
+{
+	nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Children leave them to who made them. */
+static void remove_scratches(void)
+{
+	if (getpid() != scratches_owner)
+		return;
+	for (int i = 0; i < scratches_count; i++)
+		bench_remove(scratches[i]);
+}
+
+const char *bench_scratch(const char *parent)
+{
+	char *path = scratches[scratches_count];
+
+	bench_must(scratches_count < SCRATCHES_MAX, "bench_scratch()");
+	if (parent == NULL || access(parent, W_OK) < 0)
+		parent = getenv("TMPDIR");
+	snprintf(path, SCRATCH_MAX, "%s/uidrecv-bench-XXXXXX",
+		 parent != NULL ? parent : "/tmp");
+	bench_must(mkdtemp(path) != NULL, "mkdtemp()");
+	if (scratches_count++ == 0) {
+		scratches_owner = getpid();
+		atexit(remove_scratches);
+	}
+	return path;
 }
 
 void bench_say(const char *format, ...)

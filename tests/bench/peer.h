@@ -48,7 +48,8 @@ struct peer {
 };
 
 extern const struct peer peer_reader, peer_reader_now, peer_lmdb,
-    peer_lmdb_renew, peer_hash, peer_maxminddb, peer_sqlite, peer_redis;
+    peer_lmdb_renew, peer_hash, peer_maxminddb, peer_sqlite, peer_redis,
+    peer_redis_mget;
 
 /*
  * The loops are compiled into each peer's file, so that the compiler can put
