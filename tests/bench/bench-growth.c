@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench-growth [--quick] [mappings | agents [ROW]]: how costs grow with what
- * there is; end to end as bench-ingest has it.
+ * bench-growth [--quick] [mappings | agents | terminals [ROW]]: how costs grow
+ * with what there is; end to end as bench-ingest has it.
  *
  * growth: by mappings, of 4 agents. "lookup ns": of a random one that is there,
  *   the next known when the last is answered, while nobody says anything;
@@ -12,6 +12,7 @@
  *   until all have a session; "KiB an agent": of the receiver's memory that is
  *   no file; "claims k/s": changed claims, each agent 1,000,000 divided by the
  *   agents, at most 10,000, of its own.
+ * terminal servers: agents that the receiver connects to; see terminals.h.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 
 #include "bench.h"
 #include "site.h"
+#include "terminals.h"
 
 #define AGENTS 4
 #define LOOKUPS 1000000
@@ -187,16 +189,18 @@ static bool is_wanted(const char *row, const char *wanted, bool is_large)
 int main(int argc, char **argv)
 {
 	int next = bench_main_options(argc, argv);
-	const char *part = next < argc ? argv[next] : "";
+	const char *part = next < argc ? argv[next] : NULL;
 	const char *row = next + 1 < argc ? argv[next + 1] : NULL;
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
-		if (strcmp(part, "agents") &&
+		if ((!part || !strcmp(part, "mappings")) &&
 		    is_wanted(sizes[i].name, row, sizes[i].count > 1000000))
 			bench_mappings(sizes[i].name, sizes[i].count);
 	for (size_t i = 0; i < sizeof(crowds) / sizeof(*crowds); i++)
-		if (strcmp(part, "mappings") &&
+		if ((!part || !strcmp(part, "agents")) &&
 		    is_wanted(crowds[i].name, row, crowds[i].count > 1000))
 			bench_crowd(crowds[i].name, crowds[i].count);
+	if (!part || !strcmp(part, "terminals"))
+		bench_terminals(bench_quick ? 500 : 2500);
 	return 0;
 }

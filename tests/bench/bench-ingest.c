@@ -11,7 +11,8 @@
  *   store, with a row of the same size for each of the same addresses in the
  *   same order, and as many rows in each commit as the receiver had.
  *   "unchanged refreshes": a REFRESH for each mapping, by one agent: by the
- *   wall, and by the receiver's processor time.
+ *   wall, and by the receiver's processor time; all of them within an eighth
+ *   of the lifetime, and others that come later than that after the last.
  * commits, 1: records in a commit of the changed claims.
  * bytes written, B: what the process has given to write(), beside what all of
  *   the disk has written meanwhile, be it for others.
@@ -34,6 +35,8 @@
 #define RUNS_MAX 5
 #define CHANGED_ROW "changed claims, end to end"
 #define CHANGED_BYTES_ROW "per changed claim, full load"
+#define RARE_LIFETIME_S 96
+#define RARE_ROW "refreshes an eighth of a lifetime apart"
 #define REFRESH_BYTES_ROW "per unchanged refresh"
 
 struct run {
@@ -228,17 +231,20 @@ static void bench_changes(struct site *site, struct bare *bare,
 	     get_bytes);
 }
 
-static struct run refresh(struct site *site, bool in_order)
+/* Renews so many; lifetime_s is another lifetime from now on, or 0. */
+static struct run refresh(struct site *site, uint32_t count, bool in_order,
+			  uint32_t lifetime_s)
 {
-	struct uidrecv_record record = {.op = UIDRECV_OP_REFRESH};
+	struct uidrecv_record record = {.op = UIDRECV_OP_REFRESH,
+					.lifetime_s = lifetime_s};
 
-	for (uint32_t at = 0; at < MAPPINGS; at++) {
+	for (uint32_t at = 0; at < count; at++) {
 		uint32_t i = in_order ? at : order[at];
 
 		record.address = uidrecv_address_from_ipv4(bench_ipv4(i));
 		speaker_say(speaker_of(site, i), &record);
 	}
-	return say(site, MAPPINGS);
+	return say(site, count);
 }
 
 static void bench_refreshes(struct site *site)
@@ -248,8 +254,8 @@ static void bench_refreshes(struct site *site)
 
 	shuffle(2);
 	for (size_t i = 0; i < runs; i++) {
-		random[i] = refresh(site, false);
-		sorted[i] = refresh(site, true);
+		random[i] = refresh(site, MAPPINGS, false, 0);
+		sorted[i] = refresh(site, MAPPINGS, true, 0);
 		bench_say("refreshes: random %.2f s, %.2f s of CPU; by address "
 			  "%.2f s, %.2f s of CPU",
 			  random[i].seconds, random[i].cpu_s, sorted[i].seconds,
@@ -269,6 +275,30 @@ static void bench_refreshes(struct site *site)
 	     get_bytes);
 	emit("bytes written", REFRESH_BYTES_ROW, "receiver's disk", "B", random,
 	     runs, get_disk_bytes);
+}
+
+/*
+ * Each is so late that the life it gives is more than the table alone may hold,
+ * so it is written.
+ */
+static void bench_rare_refreshes(struct site *site)
+{
+	size_t runs = bench_quick ? 1 : 3;
+	uint32_t count = bench_quick ? 200000 : 500000;
+	struct run rare[RUNS_MAX];
+
+	(void)refresh(site, count, false, RARE_LIFETIME_S);
+	for (size_t i = 0; i < runs; i++) {
+		sleep(RARE_LIFETIME_S / 8 + 1);
+		rare[i] = refresh(site, count, false, 0);
+	}
+	count_of_run = count;
+	emit("ingest", RARE_ROW ", per core", "receiver", "k/s", rare, runs,
+	     get_core_rate);
+	emit("ingest", RARE_ROW ", end to end", "receiver", "k/s", rare, runs,
+	     get_rate);
+	emit("bytes written", "per refresh, an eighth of a lifetime later",
+	     "receiver", "B", rare, runs, get_bytes);
 }
 
 static struct run refresh_all(struct site *site)
@@ -361,6 +391,7 @@ static void bench_one_agent(void)
 	bench_single_claims(&site, &bare);
 	bench_refresh_all(&site);
 	bench_refreshes(&site);
+	bench_rare_refreshes(&site);
 	bare_close(&bare);
 	site_done(&site);
 }
