@@ -15,6 +15,7 @@
 
 #include "block.h"
 #include "layout.h"
+#include "lease.h"
 #include "view.h"
 
 #define ADDRESSES 8
@@ -27,6 +28,9 @@
 #define FIRST_PORT 20000
 #define BLOCK_SIZE 10
 #define BLOCKS 4
+#define DEADLINE_MS 500
+#define KEPT_MS 490
+#define LIFE_S 3600
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -88,6 +92,9 @@ static struct ur_slot *make_slot(uint8_t *bytes,
 static void fill(uint8_t *bytes, const struct ur_table_layout *layout)
 {
 	uint8_t *names = bytes + layout->names_offset;
+	_Atomic uint32_t *kept =
+	    (void *)(bytes + ur_layout_kept_offset(layout));
+	struct ur_slot *slots = (void *)(bytes + layout->slots_offset);
 
 	memset(names, 'n', NAMES_BYTES);
 	for (uint32_t i = 0; i < ADDRESSES; i++) {
@@ -97,8 +104,9 @@ static void fill(uint8_t *bytes, const struct ur_table_layout *layout)
 		ur_store(&slot->word[0],
 			 ur_meta((uint16_t)(i % LINES), 1, user_size) | 2);
 		ur_store(&slot->word[3],
-			 i < ADDRESSES / 2 ? UR_DEADLINE_NEVER : 500);
-		ur_store(&slot->word[4], ur_change_word(i, 3600));
+			 i < ADDRESSES / 2 ? UR_DEADLINE_NEVER : DEADLINE_MS);
+		ur_store(&slot->word[4], ur_change_word(i, LIFE_S));
+		ur_store_kept(&kept[slot - slots], KEPT_MS);
 		ur_store(&slot->word[6], layout->names_offset);
 		ur_store(&slot->word[7],
 			 ur_check_bytes(layout->generation, names, user_size));
@@ -152,6 +160,7 @@ static uint8_t *make_table(size_t *ret_size)
 		abort();
 	memset(bytes, 0, layout.file_bytes);
 	memcpy(bytes, &layout, sizeof(layout));
+	ur_store(&((struct ur_table_header *)(void *)bytes)->lends, 1);
 	fill_lines(bytes, &layout);
 	fill(bytes, &layout);
 	fill_ports(bytes, &layout);
@@ -227,6 +236,37 @@ static void look_at_ports(const struct ur_view *view,
 	}
 }
 
+/* A claim lives longer by an eighth of its lifetime at the most. */
+static void look_at_lives(const struct ur_view *view)
+{
+	uint8_t *bytes = (uint8_t *)(uintptr_t)view->bytes;
+	struct ur_generation generation = {
+	    .header = (void *)bytes,
+	    .lines = (void *)(bytes + view->layout.lines_offset),
+	    .slots = (void *)(bytes + view->layout.slots_offset),
+	    .kept = (void *)(bytes + ur_layout_kept_offset(&view->layout)),
+	    .bytes = (char *)bytes,
+	    .layout = view->layout,
+	};
+
+	for (uint32_t i = 0; i < 2 * ADDRESSES; i++) {
+		struct ur_lease lease = {
+		    .address = address_of(i),
+		    .kept_us = KEPT_MS * 1000,
+		    .lifetime_s = LIFE_S,
+		    .user_size = 30,
+		    .user = "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnn",
+		    .agent = "dc1",
+		};
+		uint64_t lent_us = ur_lease_get_us(&generation, &lease);
+
+		if (lent_us != 0 &&
+		    (lent_us < KEPT_MS * 1000 ||
+		     lent_us > KEPT_MS * 1000 + LIFE_S * UINT64_C(1000000) / 8))
+			abort();
+	}
+}
+
 static void look(const struct ur_view *view)
 {
 	struct uidrecv_mapping mapping;
@@ -273,6 +313,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (choice & 4)
 			check_words_again(bytes);
 		look(&view);
+		look_at_lives(&view);
 	}
 	free(bytes);
 	return 0;

@@ -195,6 +195,7 @@ int ur_growth_make(const struct ur_generation *now,
 	}
 	ur_store(&next.header->change, ur_load(&now->header->change));
 	ur_store(&next.header->entries, room.living);
+	ur_store(&next.header->lends, ur_load(&now->header->lends));
 	*ret_next = next;
 	return 0;
 }

@@ -7,8 +7,7 @@ uint32_t ur_lease_word(uint64_t kept_us, uint64_t deadline_ms,
 	uint64_t kept_ms = kept_us / 1000;
 
 	/* A lifetime that a slot cannot hold could not be compared. */
-	if (deadline_ms == UR_DEADLINE_NEVER ||
-	    lifetime_s >= UR_LIFETIME_MAX_S || kept_ms > deadline_ms ||
+	if (lifetime_s >= UR_LIFETIME_MAX_S ||
 	    deadline_ms - kept_ms > UR_LENT_MAX_MS(lifetime_s))
 		return 0;
 	return (uint32_t)kept_ms;
@@ -20,7 +19,7 @@ bool ur_lease_may_lend(const uint64_t word[UR_SLOT_WORDS], uint32_t kept,
 	uint64_t own_ms = ur_deadline_ms(word[3]);
 	uint32_t lent_ms = (uint32_t)own_ms - kept;
 
-	return kept != 0 && deadline_ms < UR_DEADLINE_NEVER &&
+	return deadline_ms < UR_DEADLINE_NEVER &&
 	       deadline_ms - own_ms + lent_ms <=
 		   UR_LENT_MAX_MS(ur_lifetime_s(word[4]));
 }
@@ -32,7 +31,7 @@ static bool load_words(const struct ur_generation *generation,
 	uint64_t word0 = ur_load(&slot->word[0]);
 
 	ur_entry_load(word0 & 1 ? &generation->header->draft : slot, word);
-	return ur_meta_seq(word0) != 0 && word[0] == word0;
+	return word[0] == word0;
 }
 
 static bool has_user(const struct ur_generation *generation,
@@ -69,11 +68,15 @@ uint64_t ur_lease_get_us(const struct ur_generation *generation,
 			 const struct ur_lease *lease)
 {
 	uint64_t seed = generation->layout.generation;
-	const struct ur_slot *slot = ur_entry_find(generation, lease->address);
+	const struct ur_slot *slot;
 	uint64_t word[UR_SLOT_WORDS];
 	uint64_t own_ms;
 	uint32_t kept;
 
+	/* Looking at each slot of a million takes longer than reading them. */
+	if (ur_load(&generation->header->lends) == 0)
+		return 0;
+	slot = ur_entry_find(generation, lease->address);
 	if (slot == NULL || !load_words(generation, slot, word))
 		return 0;
 	own_ms = ur_deadline_ms(word[3]);

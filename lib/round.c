@@ -8,6 +8,8 @@
 /* At most once in this time the living claims of an agent are counted. */
 #define COUNT_US UINT64_C(10000000)
 
+#define AHEAD 16
+
 void ur_round_init(struct ur_round *round)
 {
 	*round = (struct ur_round){0};
@@ -126,22 +128,50 @@ static int note(struct ur_round *round, uint32_t index, int result)
 	return add_refusal(round, index, (uint16_t)result);
 }
 
+/* Records that are read before the first of them is applied. */
+struct ahead {
+	struct uidrecv_record records[AHEAD];
+	uint32_t indexes[AHEAD];
+	uint16_t malformed[AHEAD];
+	size_t count;
+};
+
+/* The table's memory is far: it is asked for what is needed soon. */
+static void read_ahead(const struct ur_round *round, struct ur_records *records,
+		       struct ahead *ahead)
+{
+	size_t i = 0;
+
+	while (i < AHEAD && ur_records_next(records, &ahead->records[i],
+					    &ahead->malformed[i])) {
+		if (*round->table)
+			ur_table_prefetch(*round->table,
+					  ahead->records[i].address);
+		ahead->indexes[i++] = records->index;
+	}
+	ahead->count = i;
+}
+
 static int apply_records(struct ur_round *round, const struct ur_batch *batch,
 			 uint64_t now_us)
 {
 	struct ur_records records;
-	struct uidrecv_record record;
-	uint16_t malformed;
+	struct ahead ahead;
 	int ret;
 
 	ur_records_init(&records, batch->body, batch->body_size);
-	while (ur_records_next(&records, &record, &malformed)) {
-		ret = malformed ? malformed
-				: apply_record(round, batch, &record, now_us);
-		ret = note(round, records.index, ret);
-		if (ret)
-			return ret;
-	}
+	do {
+		read_ahead(round, &records, &ahead);
+		for (size_t i = 0; i < ahead.count; i++) {
+			ret = ahead.malformed[i];
+			if (!ret)
+				ret = apply_record(round, batch,
+						   &ahead.records[i], now_us);
+			ret = note(round, ahead.indexes[i], ret);
+			if (ret)
+				return ret;
+		}
+	} while (ahead.count == AHEAD);
 	return 0;
 }
 

@@ -134,6 +134,7 @@ struct ur_table_header {
 	_Atomic uint64_t change;       /* of the newest changed answer */
 	_Atomic uint64_t heartbeat_us; /* CLOCK_BOOTTIME */
 	_Atomic uint64_t entries;      /* slots in use */
+	_Atomic uint64_t lends;	       /* 1: look at what lies beside slots */
 
 	/* What the one odd slot will hold; word[0] is that of the odd slot. */
 	struct ur_slot draft;

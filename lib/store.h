@@ -6,8 +6,9 @@
  * Work happens in rounds: begin, apply and put_agent any number of times,
  * commit. Nothing of a round is durable before commit returned 0; after any
  * error in between, commit fails with it and nothing of the round has
- * happened (memory included). What a round changed is listed by
- * ur_store_next_change() after the commit.
+ * happened (memory included), but for lives that were lent: struct
+ * ur_store_lives. What a round changed is listed by ur_store_next_change()
+ * after the commit.
  *
  * In a child after fork() every call returns UIDRECV_E_FORKED, but for
  * ur_store_close(). While a round is open all other work (adding agents,

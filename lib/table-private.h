@@ -27,4 +27,11 @@ static inline void ur_table_store_deadline(const struct ur_table *table,
 		ur_store(&slot->word[3], word3);
 }
 
+/* Before the first answer lives longer than the store has it. */
+static inline void ur_table_mark_lending(const struct ur_table *table)
+{
+	if (ur_load(&table->now.header->lends) == 0)
+		ur_store(&table->now.header->lends, 1);
+}
+
 #endif

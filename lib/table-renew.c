@@ -47,8 +47,20 @@ bool ur_table_renew(struct ur_table *table,
 		return true;
 	if (!ur_lease_may_lend(word, kept, deadline_ms))
 		return false;
+	ur_table_mark_lending(table);
 	ur_table_store_deadline(table, slot, word, deadline_ms);
 	return true;
+}
+
+void ur_table_prefetch(const struct ur_table *table,
+		       struct uidrecv_address address)
+{
+	const struct ur_table_layout *layout = &table->now.layout;
+	uint64_t home =
+	    ur_hash(layout->generation, address) & (layout->slots_count - 1);
+
+	__builtin_prefetch(&table->now.slots[home], 1);
+	__builtin_prefetch(&table->now.kept[home]);
 }
 
 uint64_t ur_table_get_lent_us(const struct ur_table *table,

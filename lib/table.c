@@ -76,15 +76,6 @@ static void count_change(struct ur_table *table)
 	ur_store(&table->now.header->change, table->change);
 }
 
-static void set_kept(struct ur_table *table, const struct ur_slot *slot,
-		     uint32_t kept)
-{
-	_Atomic uint32_t *at = ur_generation_kept(&table->now, slot);
-
-	if (ur_load_kept(at) != kept)
-		ur_store_kept(at, kept);
-}
-
 static void remove_answer(struct ur_table *table, struct ur_slot *slot,
 			  uint64_t store_now_us)
 {
@@ -93,7 +84,6 @@ static void remove_answer(struct ur_table *table, struct ur_slot *slot,
 
 	ur_entry_load(slot, word);
 	is_dead = ur_entry_judge(&table->now, word, store_now_us) == 0;
-	set_kept(table, slot, 0);
 	ur_table_store_deadline(table, slot, word, 0);
 	if (!is_dead)
 		count_change(table);
@@ -256,14 +246,14 @@ static int put_answer(struct ur_table *table,
 	if (place.line == UR_LINE_NONE)
 		place.line = ur_lines_make(&table->lines, &table->now,
 					   answer->agent, answer->epoch);
-	/* Never beside what it is not about, be the writer killed here. */
-	if (ur_load_kept(ur_generation_kept(&table->now, place.slot)) != kept)
-		set_kept(table, place.slot, 0);
+	if (kept != 0 && kept != (uint32_t)deadline_ms)
+		ur_table_mark_lending(table);
 	if (place.is_same)
 		renew_answer(table, &place, answer, deadline_ms);
 	else
 		replace_answer(table, &place, answer, deadline_ms);
-	set_kept(table, place.slot, kept);
+	/* Behind the answer: killed before, it is not the store's any more. */
+	ur_store_kept(ur_generation_kept(&table->now, place.slot), kept);
 	return 0;
 }
 

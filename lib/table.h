@@ -120,6 +120,10 @@ bool ur_table_renew(struct ur_table *table,
 		    const struct ur_table_renewal *renewal,
 		    uint64_t store_now_us);
 
+/* Has the memory come that renewing, or asking below, is going to need. */
+void ur_table_prefetch(const struct ur_table *table,
+		       struct uidrecv_address address);
+
 /* Until when a claim of the store lives, if it was lent life here; else 0. */
 uint64_t ur_table_get_lent_us(const struct ur_table *table,
 			      const struct ur_lease *lease);

@@ -294,7 +294,9 @@ UIDRECV_API void uidrecv_receiver_stop(struct uidrecv_receiver *receiver);
 /**
  * Stores records of the host program itself, which is an agent without a
  * socket: a captive portal or a VPN gateway in the same process. Blocks for
- * one commit; when it returns 0, the records are durable and published.
+ * one commit; when it returns 0, the records are durable and published. (A
+ * REFRESH that changes nothing but the end of a life is published; it is stored
+ * when that is an eighth of the lifetime behind.)
  *
  * @param receiver    Not NULL.
  * @param agent       The name of an agent on the list, whose rights apply.
@@ -309,7 +311,7 @@ UIDRECV_API void uidrecv_receiver_stop(struct uidrecv_receiver *receiver);
  *         -EINVAL                 an argument is wrong;
  *         UIDRECV_E_UNKNOWN_AGENT  the name is not on the list;
  *         UIDRECV_E_FORKED, -ENOMEM, or an error of the store: nothing was
- *         stored;
+ *         stored, but such a REFRESH may have been published;
  *         or an error of the table's file: the records may be durable already,
  *         and are published as soon as that is possible. To submit them again
  *         does no harm.

@@ -69,10 +69,23 @@ Test(former, tells_what_was_lent)
 	ur_former_close(former);
 }
 
+/* A table that was made anew has lent nothing by itself. */
+Test(former, tells_what_was_lent_in_the_table_before)
+{
+	uint64_t end_us = then_us() + LIFE_S * SECOND;
+	struct ur_former *former;
+
+	PUT(1, .kept_us = end_us, .deadline_us = end_us + 5 * SECOND);
+	former = open_former();
+	cr_expect_eq(LENT_S(1, .kept_us = end_us), 5);
+	ur_former_close(former);
+}
+
 Test(former, tells_it_of_the_claim_alone_to_which_it_was_lent)
 {
 	struct ur_former *former;
 	uint64_t end_us = then_us() + LIFE_S * SECOND;
+	struct ur_lease lease;
 
 	PUT(1, 0);
 	PUT(2, .user = LONG);
@@ -93,6 +106,12 @@ Test(former, tells_it_of_the_claim_alone_to_which_it_was_lent)
 	/* The note has 32 bits of it, and no more is needed. */
 	cr_expect_eq(LENT_S(1, .kept_us = end_us - (UINT64_C(1000) << 32)), 0);
 	cr_expect_eq(LENT_S(1, .kept_us = end_us + (UINT64_C(1000) << 32)), 0);
+	lease = lease_of(1, (struct claim){0});
+	cr_expect_gt(ur_former_get_lent_us(former, &lease), 0);
+	lease.agent = "dc12";
+	cr_expect_eq(ur_former_get_lent_us(former, &lease), 0);
+	lease.agent = "dc2";
+	cr_expect_eq(ur_former_get_lent_us(former, &lease), 0);
 	ur_former_close(former);
 }
 
@@ -110,6 +129,7 @@ Test(former, tells_nothing_of_what_was_taken_back)
 	/* What the slot has then is no life, whatever stood beside it. */
 	PUT(1, .kept_us = 1);
 	cr_expect_eq(LENT_S(1, 0), 0);
+	cr_expect_eq(LENT_S(1, .kept_us = 1), 0);
 	ur_former_close(former);
 }
 
@@ -152,38 +172,73 @@ Test(former, S15_flipped_bits_lend_nothing)
 	ur_former_close(former);
 }
 
-/* Whatever a file says, nothing outside of it is read. */
-Test(former, names_and_lines_lie_in_the_file)
+/* The slot is being rewritten, but what the draft holds is of another. */
+Test(former, a_draft_is_of_one_slot)
 {
+	uint64_t end_us = then_us() + LIFE_S * SECOND;
 	struct ur_table_layout layout;
 	struct ur_former *former;
 	struct ur_slot *slot = slot_of(1, &layout);
-	uint64_t good[UR_SLOT_WORDS];
 
-	PUT(1, .user = LONG);
+	PUT(1, 0);
+	PUT(2, .user = "eve");
+	PUT(2, .kept_us = end_us, .deadline_us = end_us + 5 * SECOND);
+	cr_assert(renew_after(table, 1, 5 * SECOND));
 	former = open_former();
-	for (int i = 0; i < UR_SLOT_WORDS; i++)
-		good[i] = ur_load(&slot->word[i]);
-	for (int i = 0; i < 6; i++) {
-		const uint64_t offsets[] = {0,
-					    layout.names_offset - 1,
-					    layout.file_bytes,
-					    UINT64_MAX - 40,
-					    layout.names_offset +
-						layout.names_bytes - 1,
-					    good[6]};
-		uint64_t word[UR_SLOT_WORDS];
+	cr_assert_eq(LENT_S(1, 0), 5);
+	ur_store(&slot->word[0], ur_load(&slot->word[0]) | 5);
+	cr_expect_eq(LENT_S(1, 0), 0);
+	ur_former_close(former);
+}
 
-		memcpy(word, good, sizeof(word));
+static void restore(struct ur_slot *slot, uint64_t generation,
+		    uint64_t word[UR_SLOT_WORDS])
+{
+	word[5] =
+	    (word[5] & ~(uint64_t)UINT32_MAX) | ur_check_rest(generation, word);
+	for (int i = 0; i < UR_SLOT_WORDS; i++)
+		ur_store(&slot->word[i], word[i]);
+}
+
+/*
+ * Whatever a slot says, a name and a line lie where they should; here right
+ * ones lie just outside.
+ */
+Test(former, names_and_lines_have_their_places)
+{
+	uint64_t offsets[3], word[UR_SLOT_WORDS];
+	struct ur_table_layout layout;
+	struct ur_former *former;
+	struct ur_table_line *line;
+	struct ur_slot *slot;
+	char *bytes;
+	size_t size;
+
+	ur_table_close(table);
+	table = make_table(scratch.path, 1, 10);
+	cr_assert_eq(ur_table_publish(table), 0);
+	PUT(1, .user = LONG);
+	cr_assert(renew_after(table, 1, 5 * SECOND));
+	former = open_former();
+	slot = slot_of(1, &layout);
+	bytes = (char *)(uintptr_t)ur_table_get_bytes(table, &size);
+	offsets[0] = layout.names_offset - 40;
+	offsets[1] = layout.names_offset + layout.names_bytes - 5;
+	offsets[2] = layout.names_offset + layout.names_bytes - strlen(LONG);
+	for (int i = 0; i < 3; i++) {
+		ur_entry_load(slot, word);
 		word[6] = offsets[i];
-		if (i == 5)
-			word[0] |= UINT64_C(0xffff) << 32;
-		word[5] = (word[5] & ~(uint64_t)UINT32_MAX) |
-			  ur_check_rest(layout.generation, word);
-		for (int j = 0; j < UR_SLOT_WORDS; j++)
-			ur_store(&slot->word[j], word[j]);
-		cr_expect_eq(LENT_S(1, .user = LONG), 0);
+		memcpy(bytes + offsets[i], LONG, strlen(LONG));
+		restore(slot, layout.generation, word);
+		cr_expect_eq(LENT_S(1, .user = LONG), i == 2 ? 5 : 0);
 	}
+	line = (void *)(bytes + layout.lines_offset);
+	cr_assert_neq((char *)&line[layout.lines_max], (char *)slot);
+	line[layout.lines_max] = line[0];
+	word[0] = (word[0] & ~(UINT64_C(0xffff) << 32)) | layout.lines_max
+							      << 32;
+	restore(slot, layout.generation, word);
+	cr_expect_eq(LENT_S(1, .user = LONG), 0);
 	ur_former_close(former);
 }
 
@@ -214,6 +269,14 @@ Test(former, must_be_ours_and_of_this_boot_and_time)
 		cr_assert_eq(chown(scratch.path, 1, 1), 0);
 		cr_expect_eq(try_open(0), UIDRECV_E_TABLE_OWNER);
 		cr_assert_eq(chown(scratch.path, 0, 0), 0);
+	}
+	if (geteuid() == 0) {
+		/* Root's is not ours, unlike for readers. */
+		chmod(scratch.path, 0644);
+		chmod(scratch.dir, 0755);
+		cr_assert_eq(seteuid(1), 0);
+		cr_expect_eq(try_open(0), UIDRECV_E_TABLE_OWNER);
+		cr_assert_eq(seteuid(0), 0);
 	}
 	layout.boot_id[0] ^= 1;
 	layout.header_check = ur_layout_check(&layout);
@@ -254,6 +317,7 @@ static void check_steps(struct claim former_claim, struct work work,
 	bool has_new = false;
 	pid_t pid;
 
+	need_few_instructions();
 	cr_assert_eq(put_claim(table, 1, former_claim), 0);
 	cr_assert(renew_after(table, 1, 5 * SECOND));
 	former = open_former();

@@ -175,6 +175,19 @@ Test(renew, what_the_store_has_must_be_known)
 	cr_expect(renew_after(table, 6, SECOND));
 }
 
+/* The end of time is no time. */
+Test(renew, nobody_is_lent_a_life_that_never_ends)
+{
+	struct ur_table_renewal renewal = renewal_of(1, 0);
+	uint64_t life_ms = LIFE_S * 1000;
+
+	PUT(1, .deadline_us = (UR_DEADLINE_NEVER - 10) * 1000);
+	renewal.as_of_us = (UR_DEADLINE_NEVER - life_ms) * 1000;
+	cr_expect_not(ur_table_renew(table, &renewal, renewal.as_of_us));
+	renewal.as_of_us -= 1000;
+	cr_expect(ur_table_renew(table, &renewal, renewal.as_of_us));
+}
+
 Test(renew, another_answer_at_the_address_is_known_anew)
 {
 	struct ur_table_answer nobody = {.address =

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include "rounds.h"
+#include "store-private.h"
 
 #define ANY_PORT (-1) /* asks without one */
 
@@ -314,5 +315,31 @@ Test(round_systems, T07_unpublished_systems_leave_nobody)
 	cr_expect_lt(run(f), 0);
 	cr_expect(f->round.publish_failed);
 	check(f, "10.0.0.1", ANY_PORT, "");
+	end(f);
+}
+
+/* A block is renewed like an address, and is one under each of the system's. */
+Test(round_systems, a_block_is_lent_its_life)
+{
+	struct fixture *f = start(2);
+	struct uidrecv_system system = make_system("10.0.0.1", "10.0.0.2");
+
+	ur_round_lend(&f->round);
+	submit_system(f, 0, 1, &system);
+	map_block(f, 0, 2, "10.0.0.1", 20200, "alice");
+	cr_assert_eq(run(f), 0);
+	usleep(2000);
+	submit_block(f, 0, 3, UIDRECV_OP_REFRESH, "10.0.0.2", 20200, 100, NULL);
+	cr_assert_eq(run(f), 0);
+	cr_expect_eq(f->store->puts, 0);
+	check(f, "10.0.0.1", 20200, "alice");
+	/* The same in the round that cuts the host otherwise: there is none. */
+	system.block_size = 50;
+	submit_system(f, 0, 4, &system);
+	submit_block(f, 0, 5, UIDRECV_OP_REFRESH, "10.0.0.2", 20200, 50, NULL);
+	cr_assert_eq(run(f), 0);
+	cr_expect_eq(f->refusals[4], 1);
+	cr_expect_eq(f->refused[4].code, UIDRECV_REJECT_NOT_FOUND);
+	check(f, "10.0.0.1", 20200, "unknown port");
 	end(f);
 }

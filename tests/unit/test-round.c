@@ -44,6 +44,59 @@ Test(round, many_batches_are_one_commit)
 	end(f);
 }
 
+static struct ur_refusal many_refused[100];
+static size_t many_count;
+
+static void keep_refusals(void *owner, const struct ur_batch *batch,
+			  const struct ur_refusal *refusals)
+{
+	(void)owner;
+	many_count = batch->refusals_count;
+	memcpy(many_refused, refusals, many_count * sizeof(*refusals));
+}
+
+/* Records are read some at a time; each keeps its place. */
+Test(round, refusals_of_many_records_have_their_indexes)
+{
+	static const uint32_t refused[] = {0, 3, 15, 16, 17, 31, 32, 49};
+	struct fixture *f = start(2);
+	struct ur_batch batch = {.peer = &f->peers[0],
+				 .conn = f,
+				 .serial = 1,
+				 .as_of_us = now_us(f),
+				 .records_count = 50};
+	struct ur_update_writer writer;
+	struct ur_buf buf;
+	char address[32];
+
+	ur_buf_init(&buf, 65536);
+	ur_update_begin(&writer, &buf, 1, 1, false, 0, 65536);
+	for (uint32_t i = 0, next = 0; i < 50; i++) {
+		bool is_refused = next < 8 && refused[next] == i;
+		struct uidrecv_record record;
+
+		next += is_refused;
+		snprintf(address, sizeof(address), "%s.%u",
+			 is_refused ? "192.0.2" : "10.0.0", i + 1);
+		record = live_record(UIDRECV_OP_MAP, address, "u");
+		cr_assert(ur_update_add(&writer, &record));
+	}
+	ur_update_end(&writer);
+	cr_assert_eq(ur_round_submit(&f->round, &batch,
+				     ur_buf_front(&buf) + UR_FRAME_HEADER,
+				     buf.size - UR_FRAME_HEADER),
+		     0);
+	ur_buf_done(&buf);
+	f->round.completed = keep_refusals;
+	cr_assert_eq(run(f), 0);
+	cr_assert_eq(many_count, 8);
+	for (size_t i = 0; i < 8; i++)
+		cr_expect_eq(many_refused[i].index, refused[i]);
+	check_user(f, "10.0.0.50", "");
+	check_user(f, "10.0.0.49", "u");
+	end(f);
+}
+
 Test(round, gone_connections_complete_without)
 {
 	struct fixture *f = start(2);
@@ -380,5 +433,62 @@ Test(round, what_was_counted_for_a_failed_commit_is_counted_again)
 	setrlimit(RLIMIT_FSIZE, &former);
 	cr_assert_eq(run_at(f, at_us + 3000000), 0);
 	cr_expect_eq(f->ending, UR_ENDING_DROPPED);
+	end(f);
+}
+
+/* The agent has said it, and says it again; nothing else has happened. */
+Test(round, S06_what_was_lent_in_a_failed_commit_stays)
+{
+	struct fixture *f = start(2);
+	struct uidrecv_record refresh =
+	    live_record(UIDRECV_OP_REFRESH, "10.0.0.1", NULL);
+	struct rlimit former;
+	uint64_t life_ms;
+
+	ur_round_lend(&f->round);
+	submit(f, 0, 1, "10.0.0.1", "one");
+	cr_assert_eq(run(f), 0);
+	usleep(300000);
+	life_ms = life_of(f, "10.0.0.1");
+	limit_files(&former);
+	submit_record(f, 0, 2, &refresh);
+	submit(f, 0, 3, "10.0.0.2", "two");
+	for (int i = 0; i < 3; i++) {
+		cr_expect_lt(run(f), 0);
+		cr_expect_geq(life_of(f, "10.0.0.1"), life_ms + 100);
+		check_user(f, "10.0.0.2", "");
+		cr_expect_eq(durable(f, 0), 1);
+	}
+	setrlimit(RLIMIT_FSIZE, &former);
+	cr_assert_eq(run(f), 0);
+	cr_expect_eq(f->completions, 3);
+	cr_expect_eq(f->round.total, 3);
+	cr_expect_geq(life_of(f, "10.0.0.1"), life_ms + 100);
+	check_user(f, "10.0.0.2", "two");
+	cr_expect_eq(durable(f, 0), 3);
+	end(f);
+}
+
+/* A serial is never later than its ACK, whatever else is. */
+Test(round, the_serial_of_what_is_lent_is_stored)
+{
+	struct fixture *f = start(2);
+	struct uidrecv_record refresh =
+	    live_record(UIDRECV_OP_REFRESH, "10.0.0.1", "one");
+	uint64_t puts;
+
+	ur_round_lend(&f->round);
+	submit(f, 0, 1, "10.0.0.1", "one");
+	cr_assert_eq(run(f), 0);
+	for (uint64_t serial = 2; serial < 50; serial++)
+		submit_record(f, 0, serial, &refresh);
+	puts = f->store->puts;
+	cr_assert_eq(run(f), 0);
+	cr_expect_eq(durable(f, 0), 49);
+	cr_expect_eq(f->round.commits, 2);
+	cr_expect_eq(f->completions, 49);
+	/* No cell was written, and the count is of cells. */
+	cr_expect_eq(puts, 1);
+	cr_expect_eq(f->store->puts, 0);
 	end(f);
 }
