@@ -3,6 +3,7 @@
 
 #include <ftw.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,6 +96,7 @@ const char *bench_scratch(const char *parent)
 	if (scratches_count++ == 0) {
 		scratches_owner = getpid();
 		atexit(remove_scratches);
+		signal(SIGTERM, exit); /* of run.py, when it is interrupted */
 	}
 	return path;
 }

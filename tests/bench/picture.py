@@ -7,7 +7,7 @@ from results import figure
 
 WAYS = (('dependent', 'one after the other', 'a'),
         ('independent', 'independent of each other', 'b'),
-        ('bulk of 16', '16 at once', 'c'))
+        ('bulk of 16', 'in bulk, if it can', 'c'))
 NAMES = {'reader': 'libuidlookup', 'hash': 'private hash table',
          'lmdb': 'LMDB', 'maxminddb': 'libmaxminddb', 'sqlite': 'SQLite',
          'redis': 'Redis'}

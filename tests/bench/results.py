@@ -103,30 +103,38 @@ def ratio_text(value, ours):
 
 def grid(results, table):
     """The table as lists of words. The first list is the head, and the first
-    word of each the row's name. A unit that holds for a whole row is named
-    once, and what is beside one of ours is told as a ratio to it, too."""
-    cells, columns = results.cells, results.columns(table)
+    word of each the row's name. If each row has one unit, they are in a column
+    of their own, and what is beside one of ours is told as a ratio to it, too;
+    else each column has its unit in the head."""
+    columns, rows = results.columns(table), results.rows(table)
+    cells = [[results.cells.get((table, row, column)) for column in columns]
+             for row in rows]
+    units = [{cell.unit for cell in of_row if cell} for of_row in cells]
+    if max(map(len, units)) > 1:
+        heads = [unit_in_head(column, of_column)
+                 for column, of_column in zip(columns, zip(*cells))]
+        return [[''] + heads] + [
+            [row] + [figure(cell.median) if cell else '-' for cell in of_row]
+            for row, of_row in zip(rows, cells)]
     has_ratio = columns[0] in OURS and len(columns) > 1
     head = ['', 'unit', columns[0]]
     for column in columns[1:]:
         head += [column, ''] if has_ratio else [column]
     lines = [head]
-    for row in results.rows(table):
-        of_row = [cells.get((table, row, column)) for column in columns]
-        units = {cell.unit for cell in of_row if cell}
-        has_unit = len(units) == 1
-        ours = of_row[0].median if of_row[0] and has_unit else 0
-        line = [row, units.pop() if has_unit else '']
+    for row, unit, of_row in zip(rows, units, cells):
+        ours = of_row[0].median if of_row[0] else 0
+        lines.append([row, unit.pop()])
         for n, cell in enumerate(of_row):
-            text = '-'
-            if cell:
-                text = figure(cell.median)
-                text += '' if has_unit else ' ' + cell.unit
-            line.append(text)
+            lines[-1].append(figure(cell.median) if cell else '-')
             if n and has_ratio:
-                line.append(ratio_text(cell.median, ours) if cell else '')
-        lines.append(line)
+                lines[-1].append(ratio_text(cell.median, ours) if cell else '')
     return lines
+
+
+def unit_in_head(column, cells):
+    """A column that tells its unit by its name needs no other."""
+    unit = '/'.join(dict.fromkeys(cell.unit for cell in cells if cell))
+    return column if unit in column.split() else f'{column} {unit}'
 
 
 def spread_text(results, table):
@@ -144,25 +152,33 @@ def spread_text(results, table):
 def aligned(lines):
     """Columns of text: names to the left, figures to the right."""
     widths = [max(map(len, column)) for column in zip(*lines)]
-    return [''.join(f'{word:<{width}}  ' if n < 2 else f'{word:>{width}}  '
-                    for n, (word, width) in enumerate(zip(line, widths)))
-            .rstrip() for line in lines]
+    sides = ['<' if is_name(n, title) else '>'
+             for n, title in enumerate(lines[0])]
+    return ['  '.join(f'{word:{side}{width}}' for word, side, width
+                      in zip(line, sides, widths)).rstrip()
+            for line in lines]
+
+
+def is_name(n, title):
+    return n == 0 or title == 'unit'
 
 
 def markdown(lines):
     """The same for a page. A word of the head that is empty goes on with the
     column before it, which Markdown does not know: the words are joined."""
+    titles = lines[0]
     joined = []
     for line in lines:
         words = []
-        for n, (title, word) in enumerate(zip(lines[0], line)):
-            if n > 1 and not title:
+        for n, (title, word) in enumerate(zip(titles, line)):
+            if n and not title:
                 words[-1] = f'{words[-1]} ({word})' if word else words[-1]
             else:
                 words.append(word)
         joined.append('| ' + ' | '.join(words) + ' |')
-    width = sum(1 for n, title in enumerate(lines[0]) if n < 2 or title)
-    joined.insert(1, '|---|---' + '|--:' * (width - 2) + '|')
+    joined.insert(1, ''.join('|---' if is_name(n, title) else '|--:'
+                             for n, title in enumerate(titles)
+                             if title or n == 0) + '|')
     return joined
 
 

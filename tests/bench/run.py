@@ -194,6 +194,7 @@ def main():
             prefix='uidrecv-bench.', dir=os.environ.get('TMPDIR', '/var/tmp'),
             ignore_cleanup_errors=True) as scratch:
         about = machine.describe(scratch)
+        about.append('a run with --quick' if arguments.quick else 'a full run')
         print('== machine', *about, '', sep='\n', flush=True)
         failed = measure(arguments.programs.resolve(),
                          ['--quick'] * arguments.quick, scratch, found)

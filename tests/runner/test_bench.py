@@ -99,12 +99,20 @@ hit, 1M / lmdb).
 ''')
 
     def test_columns_of_different_units_say_them(self):
-        text = (line('growth', '1M', 'lookup', 'ns', 200)
-                + line('growth', '1M', 'table', 'B', 1024))
+        text = (line('growth', '1M', 'lookup ns', 'ns', 200)
+                + line('growth', '1M', 'table', 'B', 1024)
+                + line('growth', '10M', 'table', 'B', 2048))
         self.assertEqual(results.as_text(found(text), 'growth'), '''\
 == growth
-    unit  lookup    table
-1M        200 ns  1,024 B
+     lookup ns  table B
+1M         200    1,024
+10M          -    2,048
+''')
+        self.assertEqual(results.as_markdown(found(text), 'growth'), '''\
+|  | lookup ns | table B |
+|---|--:|--:|
+| 1M | 200 | 1,024 |
+| 10M | - | 2,048 |
 ''')
 
     def test_a_page_has_the_same_words(self):
@@ -213,6 +221,33 @@ class TestPicture(unittest.TestCase):
         self.assertIsNone(picture.draw(results.Results()))
         self.assertIsNone(picture.draw(found(line(*DEPENDENT, 'lmdb',
                                                       'ns', 900))))
+
+
+class TestPages(unittest.TestCase):
+    """What is committed is of a run, and of one with these goals."""
+    DOC = BENCH.parents[1] / 'doc'
+
+    def test_every_place_is_filled_in(self):
+        text = (self.DOC / 'performance.md').read_text(encoding='utf-8')
+        self.assertGreater(len(page.places(text)), 10)
+        self.assertNotIn('-->\n<!-- end of table', text)
+
+    def test_the_goals_are_these(self):
+        text = (self.DOC / 'performance.md').read_text(encoding='utf-8')
+        rows = [row.strip('| ').split(' | ') for row in text.splitlines()
+                if row.startswith('| ')]
+        for goal in goals.GOALS:
+            row, = [row for row in rows if row[0] == goal.name]
+            self.assertEqual(row[4], goal.goal)
+            self.assertIn(row[5], ('met', 'missed'))
+
+    def test_the_picture_is_of_the_same_run(self):
+        text = (self.DOC / 'performance.md').read_text(encoding='utf-8')
+        drawn = (self.DOC / 'lookup.svg').read_text(encoding='utf-8')
+        row, = [row for row in text.splitlines()
+                if row.startswith('| dependent, hit, 1M | ns |')]
+        ours = row.strip('| ').split(' | ')[2]
+        self.assertIn(f'libuidlookup {ours} ns', drawn)
 
 
 class TestMachine(unittest.TestCase):
