@@ -23,24 +23,28 @@ struct slot {
 
 static struct slot *slots;
 static uint64_t mask;
-static unsigned int shift;
+static uint64_t seed;
 
-/* By its high bits, which depend on all of the key. */
+/*
+ * Mixed with a seed, as addresses that others choose must be: neighbours that
+ * never collide would be a table that nobody has.
+ */
 static inline uint64_t home_of(struct uidrecv_address address)
 {
-	return (address.hi ^ address.lo) * UINT64_C(0x9e3779b97f4a7c15) >>
-	       shift;
+	uint64_t mixed =
+	    (address.hi ^ address.lo ^ seed) * UINT64_C(0x9e3779b97f4a7c15);
+
+	mixed = (mixed ^ mixed >> 32) * UINT64_C(0xd6e8feb86659fd93);
+	return (mixed ^ mixed >> 32) & mask;
 }
 
 static void fill(const struct peer_site *site)
 {
 	uint64_t size = 1024;
 
-	shift = 64 - 10;
-	while ((uint64_t)site->count * 8 > size * 5) {
+	seed = bench_now_ns();
+	while ((uint64_t)site->count * 8 > size * 5)
 		size *= 2;
-		shift--;
-	}
 	mask = size - 1;
 	slots =
 	    aligned_alloc(HUGE_PAGE, (size * sizeof(*slots) + HUGE_PAGE - 1) /
