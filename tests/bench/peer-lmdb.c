@@ -16,6 +16,7 @@
 static MDB_env *env;
 static int users;
 static MDB_dbi dbi;
+static const volatile uint64_t now_us = 1;
 static _Thread_local MDB_txn *txn;
 
 static void open_env(const struct peer_site *site, unsigned int flags)
@@ -29,6 +30,7 @@ static void open_env(const struct peer_site *site, unsigned int flags)
 
 static void fill(const struct peer_site *site)
 {
+	struct peer_value mapping = {.deadline_us = UINT64_MAX};
 	char user[BENCH_USER_SIZE + 1];
 
 	open_env(site, MDB_NOSYNC);
@@ -38,8 +40,10 @@ static void fill(const struct peer_site *site)
 	for (uint32_t i = 0; i < site->count; i++) {
 		uint32_t ipv4 = bench_ipv4(i);
 		MDB_val key = {sizeof(ipv4), &ipv4};
-		MDB_val value = {bench_user(i, user), user};
+		MDB_val value = {sizeof(mapping), &mapping};
 
+		mapping.user_size = (uint8_t)bench_user(i, user);
+		memcpy(mapping.user, user, BENCH_USER_SIZE);
 		bench_must(mdb_put(txn, dbi, &key, &value, MDB_APPEND) == 0,
 			   "mdb_put()");
 	}
@@ -63,11 +67,17 @@ static inline bool look(uint32_t ipv4, struct uidrecv_mapping *mapping)
 {
 	MDB_val key = {sizeof(ipv4), &ipv4};
 	MDB_val value;
+	struct peer_value found;
 
 	if (mdb_get(txn, dbi, &key, &value) != 0)
 		return false;
-	memcpy(mapping->user, value.mv_data, value.mv_size);
-	mapping->user_size = (uint8_t)value.mv_size;
+	/* Values are not aligned there. */
+	memcpy(&found, value.mv_data, sizeof(found));
+	if (found.deadline_us <= now_us)
+		return false;
+	memcpy(mapping->user, found.user, sizeof(found.user));
+	mapping->change = found.change;
+	mapping->user_size = found.user_size;
 	return true;
 }
 

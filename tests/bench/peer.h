@@ -27,6 +27,19 @@ struct peer_site {
 	bool has_huge_pages; /* those that have memory of their own use them */
 };
 
+/*
+ * What LMDB has of a mapping: 40 bytes, which is the least that answers as
+ * ours do. SQLite, Redis and libmaxminddb have the name alone, for their good.
+ */
+struct peer_value {
+	uint64_t deadline_us;
+	uint64_t change;
+	uint16_t agent;
+	uint8_t source;
+	uint8_t user_size;
+	char user[20];
+};
+
 /* Writes user and user_size of the mapping, if somebody is known. */
 typedef bool peer_look_fn(uint32_t ipv4, struct uidrecv_mapping *mapping);
 /* Likewise; returns how many results are 1. */

@@ -175,9 +175,12 @@ static void change_lmdb(struct writer *writer, MDB_env *env,
 	for (int i = 0; i < LMDB_BATCH; i++) {
 		uint32_t ipv4;
 		MDB_val key = {sizeof(ipv4), &ipv4};
-		MDB_val value = {BENCH_USER_SIZE, change->user};
+		struct peer_value mapping = {.deadline_us = UINT64_MAX,
+					     .user_size = BENCH_USER_SIZE};
+		MDB_val value = {sizeof(mapping), &mapping};
 
 		draw(change, writer->count);
+		memcpy(mapping.user, change->user, BENCH_USER_SIZE);
 		ipv4 = bench_ipv4(change->index);
 		bench_must(mdb_put(txn, dbi, &key, &value, 0) == 0,
 			   "mdb_put()");
