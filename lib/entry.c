@@ -19,6 +19,16 @@ struct ur_slot *ur_entry_find(const struct ur_generation *generation,
 	return NULL;
 }
 
+void ur_entry_prefetch(const struct ur_generation *generation,
+		       struct uidrecv_address address)
+{
+	uint64_t mask = generation->layout.slots_count - 1;
+	uint64_t home = ur_hash(generation->layout.generation, address);
+
+	__builtin_prefetch(&generation->slots[home & mask], 1);
+	__builtin_prefetch(&generation->kept[home & mask], 1);
+}
+
 void ur_entry_load(const struct ur_slot *slot, uint64_t word[UR_SLOT_WORDS])
 {
 	for (int i = 0; i < UR_SLOT_WORDS; i++)

@@ -12,6 +12,10 @@
 struct ur_slot *ur_entry_find(const struct ur_generation *generation,
 			      struct uidrecv_address address);
 
+/* Brings the slot of an address near that will soon be asked for. */
+void ur_entry_prefetch(const struct ur_generation *generation,
+		       struct uidrecv_address address);
+
 void ur_entry_load(const struct ur_slot *slot, uint64_t word[UR_SLOT_WORDS]);
 
 /*

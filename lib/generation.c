@@ -14,6 +14,7 @@
 #include "layout.h"
 
 #define TEMPORARY_DIGITS 16
+#define POPULATE_WRITE 23 /* MADV_, of Linux 5.14; older headers lack it */
 
 static int set_layout(struct ur_table_layout *layout,
 		      const struct ur_table_layout *wanted, uint64_t base_us)
@@ -64,6 +65,11 @@ static int map(struct ur_generation *generation, int fd)
 		     MAP_SHARED, fd, 0);
 	if (bytes == MAP_FAILED)
 		return -errno;
+	/*
+	 * A table is filled in the order of a hash, which would take a page
+	 * fault for each page. An old kernel that cannot is right, and slower.
+	 */
+	(void)madvise(bytes, layout->names_offset, POPULATE_WRITE);
 	generation->bytes = bytes;
 	generation->header = (void *)bytes;
 	generation->lines = (void *)(bytes + layout->lines_offset);

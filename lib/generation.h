@@ -17,6 +17,7 @@ struct ur_generation_site {
 	mode_t mode;
 	gid_t group; /* (gid_t)-1: leave */
 	uint64_t base_us;
+	uint64_t entries_hint; /* what the first one is made for */
 };
 
 struct ur_generation {

@@ -19,6 +19,11 @@
  */
 #define LINES_MANY (UR_TABLE_LINES_MAX / 4 * 3)
 
+/* Slots that are copied together, so that memory is waited for once. */
+#define BATCH 32
+
+static_assert(UR_TABLE_SLOTS_MIN % BATCH == 0, "all batches are whole");
+
 uint64_t ur_growth_slots(uint64_t entries)
 {
 	uint64_t slots = UR_TABLE_SLOTS_MIN;
@@ -118,35 +123,69 @@ static int copy_lines(const struct ur_generation *from,
 	return 0;
 }
 
-/* Copies what lives. Change numbers stay: the answers are the same. */
-static int copy_slots(const struct ur_generation *from,
-		      struct ur_generation *to, uint64_t store_now_us,
-		      const uint32_t *number)
+/* The slots from first on, of which not more than BATCH are looked at. */
+struct batch {
+	uint64_t word[BATCH][UR_SLOT_WORDS];
+	uint32_t kept[BATCH];
+	size_t count;
+};
+
+/* Loads those that live, and brings near where they go. */
+static void load_batch(const struct ur_generation *from,
+		       const struct ur_generation *to, uint64_t store_now_us,
+		       uint64_t first, struct batch *batch)
 {
-	for (uint64_t i = 0; i < from->layout.slots_count; i++) {
-		uint64_t word[UR_SLOT_WORDS];
-		struct ur_slot *slot;
-		uint8_t size;
+	batch->count = 0;
+	for (uint64_t i = first; i < first + BATCH; i++) {
+		uint64_t *word = batch->word[batch->count];
 
 		ur_entry_load(&from->slots[i], word);
 		if (ur_meta_seq(word[0]) == 0 ||
 		    ur_entry_judge(from, word, store_now_us) != 1)
 			continue;
-		slot = ur_entry_find(
-		    to, (struct uidrecv_address){word[1], word[2]});
-		if (slot == NULL)
-			return -ENOSPC;
-		size = ur_meta_user_size(word[0]);
-		/* Short names and systems go as they are. */
-		if (size > UR_SLOT_NAME_INLINE)
-			ur_entry_set_name(to, word, from->bytes + word[6],
-					  size);
-		word[0] = ur_meta((uint16_t)(number[ur_meta_line(word[0])] - 1),
-				  ur_meta_source(word[0]), size);
-		ur_entry_set_checks(to, word, ur_deadline_ms(word[3]));
-		ur_store_kept(ur_generation_kept(to, slot),
-			      ur_load_kept(&from->kept[i]));
-		ur_entry_insert(slot, word);
+		ur_entry_prefetch(to,
+				  (struct uidrecv_address){word[1], word[2]});
+		batch->kept[batch->count++] = ur_load_kept(&from->kept[i]);
+	}
+}
+
+/* Change numbers stay: the answers are the same. */
+static int copy_slot(const struct ur_generation *from, struct ur_generation *to,
+		     uint64_t word[UR_SLOT_WORDS], uint32_t kept,
+		     const uint32_t *number)
+{
+	struct ur_slot *slot =
+	    ur_entry_find(to, (struct uidrecv_address){word[1], word[2]});
+	uint8_t size = ur_meta_user_size(word[0]);
+
+	if (slot == NULL)
+		return -ENOSPC;
+	/* Short names and systems go as they are. */
+	if (size > UR_SLOT_NAME_INLINE)
+		ur_entry_set_name(to, word, from->bytes + word[6], size);
+	word[0] = ur_meta((uint16_t)(number[ur_meta_line(word[0])] - 1),
+			  ur_meta_source(word[0]), size);
+	ur_entry_set_checks(to, word, ur_deadline_ms(word[3]));
+	ur_store_kept(ur_generation_kept(to, slot), kept);
+	ur_entry_insert(slot, word);
+	return 0;
+}
+
+/* Copies what lives. */
+static int copy_slots(const struct ur_generation *from,
+		      struct ur_generation *to, uint64_t store_now_us,
+		      const uint32_t *number)
+{
+	struct batch batch;
+	int r = 0;
+
+	for (uint64_t i = 0; i < from->layout.slots_count; i += BATCH) {
+		load_batch(from, to, store_now_us, i, &batch);
+		for (size_t k = 0; r == 0 && k < batch.count; k++)
+			r = copy_slot(from, to, batch.word[k], batch.kept[k],
+				      number);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -160,6 +199,23 @@ static int copy(const struct ur_generation *from, struct ur_generation *to,
 	if (r < 0)
 		return r;
 	return copy_slots(from, to, store_now_us, number);
+}
+
+static void set_sizes(struct ur_table_layout *layout, const struct room *room,
+		      uint64_t factor, uint64_t expected)
+{
+	uint64_t entries = factor * room->living;
+	uint64_t name_bytes = factor * room->name_bytes;
+
+	if (entries < expected) {
+		/* A quarter more, so that it does not come to this again. */
+		name_bytes =
+		    (name_bytes * 5 / 4 / (entries + 1) + 1) * expected;
+		entries = expected;
+	}
+	layout->slots_count = ur_growth_slots(entries);
+	layout->names_bytes = NAMES_MIN + name_bytes;
+	layout->lines_max = ur_growth_lines(layout->slots_count, room->lines);
 }
 
 int ur_growth_make(const struct ur_generation *now,
@@ -177,9 +233,8 @@ int ur_growth_make(const struct ur_generation *now,
 	r = measure(now, store_now_us, ret_number, &room);
 	if (r < 0)
 		return r;
-	layout.slots_count = ur_growth_slots(factor * (room.living + 1));
-	layout.names_bytes = NAMES_MIN + factor * room.name_bytes;
-	layout.lines_max = ur_growth_lines(layout.slots_count, room.lines);
+	set_sizes(&layout, &room, factor,
+		  is_published ? 0 : site->entries_hint);
 	if (room.lines == UR_TABLE_LINES_MAX ||
 	    (is_published && room.lines > LINES_MANY) ||
 	    layout.slots_count > UR_TABLE_SLOTS_MAX ||

@@ -13,10 +13,11 @@ uint64_t ur_growth_lines(uint64_t slots, uint64_t used);
 
 /*
  * Copies what lives, and the lines that it leads to, into a new file with room
- * for factor times as much. The new generation is whole, but not yet in the
- * place of the old. ret_number has now->lines_used entries: the new index + 1
- * of each line, in the same order, or 0. 0; UIDRECV_E_TABLE if the old
- * generation is damaged; -ENOSPC or another errno.
+ * for factor times as much; if this one is not published yet, for all that is
+ * expected and names like those so far. The new generation is whole, but not
+ * yet in the place of the old. ret_number has now->lines_used entries: the new
+ * index + 1 of each line, in the same order, or 0. 0; UIDRECV_E_TABLE if the
+ * old generation is damaged; -ENOSPC or another errno.
  */
 int ur_growth_make(const struct ur_generation *now,
 		   const struct ur_generation_site *site, uint64_t store_now_us,

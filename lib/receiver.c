@@ -14,38 +14,69 @@
 #define RETRY_MAX_US (5 * SECOND_US)
 #define STOP_US (2 * SECOND_US)
 
+/* How many answers a table is filled with at a time. */
+#define FILL_BATCH 32
+
 /* Addresses that the collector looks at in a second. */
 #define COLLECT_ROWS 20000
 
-static int publish_answer(void *user, const struct ur_change *change)
-{
-	struct ur_table *table = ((void **)user)[0];
-	const uint64_t *now_us = ((void **)user)[1];
-	struct ur_table_answer answer = ur_round_answer(change);
+/* Answers on their way into a new table; together, to wait for memory once. */
+struct filling {
+	struct ur_table *table;
+	uint64_t now_us;
+	size_t count;
+	struct ur_table_answer answers[FILL_BATCH];
+	char users[FILL_BATCH][UIDRECV_NAME_MAX];
+};
 
-	return ur_table_put(table, &answer, *now_us);
+static int put_answers(struct filling *filling)
+{
+	int error = 0;
+
+	for (size_t i = 0; i < filling->count; i++)
+		ur_table_prefetch(filling->table, filling->answers[i].address);
+	for (size_t i = 0; !error && i < filling->count; i++)
+		error = ur_table_put(filling->table, &filling->answers[i],
+				     filling->now_us);
+	filling->count = 0;
+	return error;
+}
+
+static int take_answer(void *user, const struct ur_change *change)
+{
+	struct filling *filling = user;
+	struct ur_table_answer *answer = &filling->answers[filling->count];
+
+	*answer = ur_round_answer(change);
+	if (change->user_size > 0)
+		memcpy(filling->users[filling->count], change->user,
+		       change->user_size);
+	answer->user = filling->users[filling->count];
+	return ++filling->count < FILL_BATCH ? 0 : put_answers(filling);
 }
 
 static int fill_table(struct uidrecv_receiver *receiver, struct ur_table *table)
 {
 	uint32_t max = ur_store_get_agent_id_max(receiver->store);
 	uint64_t now_us = ur_receiver_store_now_us(receiver);
-	void *user[] = {table, &now_us};
+	struct filling filling = {.table = table, .now_us = now_us};
 	struct ur_change stale;
+	int error = 0;
 
 	/* What is still listed was judged before, maybe by another list. */
 	while (ur_store_next_change(receiver->store, &stale) == 1)
 		;
-	for (uint32_t id = 1; id <= max; id++) {
+	for (uint32_t id = 1; !error && id <= max; id++) {
 		const char *name = ur_store_get_agent_name(receiver->store, id);
-		int error =
-		    name ? ur_table_add_agent(table, id, name, strlen(name))
-			 : 0;
 
-		if (error)
-			return error;
+		if (name)
+			error =
+			    ur_table_add_agent(table, id, name, strlen(name));
 	}
-	return ur_store_scan(receiver->store, now_us, publish_answer, user);
+	if (!error)
+		error = ur_store_scan(receiver->store, now_us, take_answer,
+				      &filling);
+	return error ? error : put_answers(&filling);
 }
 
 int ur_receiver_rebuild_table(struct uidrecv_receiver *receiver)

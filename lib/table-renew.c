@@ -55,12 +55,7 @@ bool ur_table_renew(struct ur_table *table,
 void ur_table_prefetch(const struct ur_table *table,
 		       struct uidrecv_address address)
 {
-	const struct ur_table_layout *layout = &table->now.layout;
-	uint64_t home =
-	    ur_hash(layout->generation, address) & (layout->slots_count - 1);
-
-	__builtin_prefetch(&table->now.slots[home], 1);
-	__builtin_prefetch(&table->now.kept[home]);
+	ur_entry_prefetch(&table->now, address);
 }
 
 uint64_t ur_table_get_lent_us(const struct ur_table *table,

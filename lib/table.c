@@ -10,7 +10,8 @@
 #include "table-private.h"
 
 #define NAMES_MIN 65536
-#define NAME_BYTES_GUESS 32
+/* Few names are too long for a slot, or most: then one growth tells. */
+#define NAME_BYTES_GUESS 8
 #define GROW_TRIES 3
 
 static bool has_slot_left(const struct ur_table *table)
@@ -354,6 +355,7 @@ int ur_table_create(struct ur_table **ret_table,
 	table->site.mode = mode;
 	table->site.group = options->group;
 	table->site.base_us = options->base_us;
+	table->site.entries_hint = options->entries_hint;
 	r = init(table, options);
 	if (r < 0) {
 		ur_table_close(table);

@@ -120,7 +120,10 @@ bool ur_table_renew(struct ur_table *table,
 		    const struct ur_table_renewal *renewal,
 		    uint64_t store_now_us);
 
-/* Has the memory come that renewing, or asking below, is going to need. */
+/*
+ * Has the memory come that putting, renewing, or asking below, is going to
+ * need. Whoever has many asks for 16 to 64 of them at once.
+ */
 void ur_table_prefetch(const struct ur_table *table,
 		       struct uidrecv_address address);
 

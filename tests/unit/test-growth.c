@@ -118,6 +118,67 @@ Test(growth, refreshed_answers_come_along_and_dropped_ones_do_not)
 	ur_table_close(table);
 }
 
+/*
+ * Most tables have few names that do not fit into a slot. When one has many,
+ * it finds out while it is filled, and grows for that and for nothing else.
+ */
+Test(growth, many_long_names_need_room_for_themselves_alone)
+{
+	const uint32_t count = 70000;
+	struct ur_table *table = make_table(scratch.path, 1000, count);
+	struct uidrecv_reader *reader;
+	struct uidrecv_mapping mapping;
+	char user[41];
+	size_t empty_size, size;
+
+	(void)ur_table_get_bytes(table, &empty_size);
+	for (uint32_t i = 0; i < count; i++) {
+		snprintf(user, sizeof(user), "%040u", i);
+		cr_assert_eq(put(table, i, user), 0);
+	}
+	(void)ur_table_get_bytes(table, &size);
+	cr_assert_lt(size, empty_size + count * 50);
+	cr_assert_eq(ur_table_publish(table), 0);
+	reader = open_reader(scratch.path);
+	for (uint32_t i = 0; i < count; i++) {
+		snprintf(user, sizeof(user), "%040u", i);
+		cr_assert_eq(look(reader, i, &mapping), 1);
+		cr_assert_str_eq(mapping.user, user);
+	}
+	uidrecv_reader_close(reader);
+	ur_table_close(table);
+}
+
+/* It grows when it is full to the last slot that it may use, not beyond twice.
+ */
+Test(growth, a_table_that_is_full_becomes_twice_as_large)
+{
+	struct ur_table *table = make_table(scratch.path, 1000, 40960);
+	size_t size, next_size;
+
+	(void)ur_table_get_bytes(table, &size);
+	cr_assert_eq(ur_table_publish(table), 0);
+	for (uint32_t i = 0; i < 40960; i++)
+		cr_assert_eq(put(table, i, "alice"), 0);
+	(void)ur_table_get_bytes(table, &next_size);
+	cr_assert_eq(next_size, size);
+	cr_assert_eq(put(table, 40960, "alice"), 0);
+	(void)ur_table_get_bytes(table, &next_size);
+	cr_assert_gt(next_size, size);
+	cr_assert_leq(next_size, 2 * size);
+	ur_table_close(table);
+}
+
+Test(growth, a_table_of_short_names_is_small)
+{
+	struct ur_table *table = make_table(scratch.path, 1000, 1000000);
+	size_t size;
+
+	(void)ur_table_get_bytes(table, &size);
+	cr_assert_leq(size, 160 * 1000000);
+	ur_table_close(table);
+}
+
 Test(growth, snapshots_without_end_need_no_more_room)
 {
 	struct ur_table *table = make_published(scratch.path);
