@@ -222,7 +222,7 @@ class Lookups(harness.StageTest):
         bad = self.stage.dir / 'bad'
         place = VERSION_OF_TABLE
         version = struct.unpack_from('=I', data, place)[0]
-        self.assertEqual(version, 3)
+        self.assertEqual(version, 4)
         struct.pack_into('=I', data, place, version + 1)
         bad.write_bytes(data)
         bad.chmod(0o640)
