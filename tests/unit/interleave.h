@@ -103,7 +103,7 @@ static inline bool step_reader(pid_t pid, unsigned int steps)
 
 /*
  * How many instructions to go on at once: one in long runs, and where there
- * are few; three in others, for the time goes with the square of their number.
+ * are few; five in others, for the time goes with the square of their number.
  */
 static inline unsigned int choose_stride(struct lookup *lookup)
 {
@@ -115,7 +115,7 @@ static inline unsigned int choose_stride(struct lookup *lookup)
 	kill_child(pid);
 	cr_assert_gt(steps, 100);
 	if (steps > INTERLEAVE_STEPS_MAX && getenv("UIDRECV_TEST_LONG") == NULL)
-		least = 3;
+		least = 5;
 	return least +
 	       steps / INTERLEAVE_STEPS_MAX * (steps / INTERLEAVE_STEPS_MAX);
 }
