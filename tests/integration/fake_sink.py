@@ -243,6 +243,16 @@ class FakeSink:
                 getattr(self.sink, command)(*arguments, **fields)
         self.bell.send(b'.')
 
+    def cut_soon(self, rand):
+        """Cuts after a few more bytes of one direction. A cut that is still to
+        come is kept, so bytes enough always lead to one."""
+        with self.changed:
+            if self.cut_in is None and self.cut_out is None:
+                if rand.random() < 0.5:
+                    self.cut_in = rand.randrange(1, 400)
+                else:
+                    self.cut_out = rand.randrange(1, 100)
+
     def wait(self, is_so, timeout=None):
         """Until the function of the model gives something; returns it."""
         with self.changed:

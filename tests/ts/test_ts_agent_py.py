@@ -422,11 +422,8 @@ class CutTest(AgentTest):
         users = {}
         for n in range(60):
             for fw in fws:
-                with fw.changed:
-                    if rand.random() < 0.3:
-                        fw.cut_in = rand.randrange(1, 400)
-                    if rand.random() < 0.3:
-                        fw.cut_out = rand.randrange(1, 100)
+                if rand.random() < 0.5:
+                    fw.cut_soon(rand)
             start = rand.choice(starts)
             if start in users:
                 agent.say(f'FREE {start}+200')

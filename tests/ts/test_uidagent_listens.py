@@ -65,9 +65,7 @@ class UidagentTest(harness.StageTest):
         users = {}
         for n in range(40):
             for fw in fws:
-                with fw.changed:
-                    fw.cut_in = rand.choice((None, rand.randrange(1, 400)))
-                    fw.cut_out = rand.choice((None, rand.randrange(1, 100)))
+                fw.cut_soon(rand)
             start = rand.choice((20000, 20400, 20600, 21800))
             if start in users:
                 del users[start]
