@@ -25,16 +25,15 @@ static bool decode(const uint8_t *bytes, size_t size,
 		   struct ur_message *ret_message)
 {
 	struct ur_frame frame = {.header = bytes};
-	struct ur_reading reading;
+	struct ur_bytes reading = ur_bytes_of(bytes, UR_FRAME_HEADER);
 	uint16_t bye = 0;
 	int result;
 
-	ur_reading_init(&reading, bytes, UR_FRAME_HEADER);
-	frame.version = ur_reading_u8(&reading);
-	frame.type = ur_reading_u8(&reading);
-	ur_reading_u16(&reading);
-	ur_reading_u32(&reading);
-	frame.serial = ur_reading_u64(&reading);
+	frame.version = ur_bytes_u8(&reading);
+	frame.type = ur_bytes_u8(&reading);
+	ur_bytes_u16(&reading);
+	ur_bytes_u32(&reading);
+	frame.serial = ur_bytes_u64(&reading);
 	frame.length = (uint32_t)(size - UR_FRAME_HEADER);
 	frame.body = bytes + UR_FRAME_HEADER;
 	result = ur_message_decode(&frame, ret_message, &bye);
@@ -163,7 +162,7 @@ static void check_update(const struct ur_message *a, const struct ur_message *b)
 
 static void encode_rejects(struct ur_buf *buf, const struct ur_message *message)
 {
-	struct ur_reading rejects = message->rejects;
+	struct ur_bytes rejects = message->rejects;
 	size_t room = rejects.left / 10, count = 0;
 	struct ur_refusal *refusals = calloc(room, sizeof(*refusals));
 	struct ur_reject reject;
@@ -174,7 +173,7 @@ static void encode_rejects(struct ur_buf *buf, const struct ur_message *message)
 		refusals[count].index = reject.index;
 		refusals[count++].code = reject.code;
 	}
-	check(count > 0 && !rejects.failed);
+	check(count > 0 && !rejects.is_short);
 	ur_reject_encode(buf, message->serial, refusals, count, UINT32_MAX);
 	free(refusals);
 }
@@ -182,7 +181,7 @@ static void encode_rejects(struct ur_buf *buf, const struct ur_message *message)
 static void check_rejects(const struct ur_message *a,
 			  const struct ur_message *b)
 {
-	struct ur_reading of_a = a->rejects, of_b = b->rejects;
+	struct ur_bytes of_a = a->rejects, of_b = b->rejects;
 	struct ur_reject one, other;
 
 	while (ur_rejects_next(&of_a, &one)) {

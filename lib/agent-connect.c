@@ -148,7 +148,7 @@ static void on_ack(struct uidrecv_agent *agent, uint64_t serial)
 static void on_reject(struct uidrecv_agent *agent,
 		      const struct ur_message *message)
 {
-	struct ur_reading rejects = message->rejects;
+	struct ur_bytes rejects = message->rejects;
 	struct ur_reject reject;
 
 	while (ur_rejects_next(&rejects, &reject)) {

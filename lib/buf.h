@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Bounded readers and writers of bytes with a sticky error: do all the reads
- * or writes, then check once. Big-endian. Pure. Reading is inline, for it is on
- * the path of every record.
+ * A bounded queue of bytes with a sticky error: do all the writes, then check
+ * once. Numbers are big-endian. Pure.
  */
 #ifndef UR_BUF_H
 #define UR_BUF_H
@@ -10,68 +9,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "bytes.h"
-
-/* Reads from borrowed bytes. After an overrun all reads give 0 or NULL. */
-struct ur_reading {
-	const uint8_t *at;
-	size_t left;
-	bool failed;
-};
-
-static inline void ur_reading_init(struct ur_reading *reading,
-				   const void *bytes, size_t size)
-{
-	/* Never NULL, so that borrowed bytes of size 0 are not NULL either. */
-	reading->at = size > 0 ? bytes : (const void *)"";
-	reading->left = size;
-	reading->failed = false;
-}
-
-/* The next size bytes, borrowed. NULL if there are fewer. */
-static inline const uint8_t *ur_reading_bytes(struct ur_reading *reading,
-					      size_t size)
-{
-	const uint8_t *bytes = reading->at;
-
-	if (reading->failed || size > reading->left) {
-		reading->failed = true;
-		reading->left = 0;
-		return NULL;
-	}
-	reading->at += size;
-	reading->left -= size;
-	return bytes;
-}
-
-static inline uint8_t ur_reading_u8(struct ur_reading *reading)
-{
-	const uint8_t *at = ur_reading_bytes(reading, 1);
-
-	return at ? *at : 0;
-}
-
-static inline uint16_t ur_reading_u16(struct ur_reading *reading)
-{
-	const uint8_t *at = ur_reading_bytes(reading, 2);
-
-	return at ? be16toh(ur_bytes_host_u16(at)) : 0;
-}
-
-static inline uint32_t ur_reading_u32(struct ur_reading *reading)
-{
-	const uint8_t *at = ur_reading_bytes(reading, 4);
-
-	return at ? be32toh(ur_bytes_host_u32(at)) : 0;
-}
-
-static inline uint64_t ur_reading_u64(struct ur_reading *reading)
-{
-	const uint8_t *at = ur_reading_bytes(reading, 8);
-
-	return at ? be64toh(ur_bytes_host_u64(at)) : 0;
-}
 
 /*
  * A queue of bytes: written at the end, consumed at the front. Grows up to

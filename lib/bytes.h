@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Numbers as bytes of the store, big-endian, and their checksum. Reading past
- * the end is sticky. Inline, for they are on the path of every record.
+ * Numbers as bytes of a frame or of the store, big-endian, and a checksum. Do
+ * all the reads, then look once whether they went past the end. Inline, for
+ * they are on the path of every record.
  */
 #ifndef UR_BYTES_H
 #define UR_BYTES_H
@@ -71,20 +72,28 @@ static inline uint8_t *ur_bytes_put_u64(uint8_t *to, uint64_t value)
 	return ur_bytes_put_raw(to, &value, sizeof(value));
 }
 
-/* What is left to read. After is_short every number read is 0. */
+/* What is left to read of borrowed bytes. */
 struct ur_bytes {
 	const uint8_t *at;
 	size_t left;
-	bool is_short;
+	bool is_short; /* Nothing is left then, and all reads give 0 or NULL. */
 };
 
-/* The next `size` bytes, or NULL. */
+static inline struct ur_bytes ur_bytes_of(const void *bytes, size_t size)
+{
+	/* Never NULL, so that borrowed bytes of size 0 are not NULL either. */
+	return (struct ur_bytes){size > 0 ? bytes : (const void *)"", size,
+				 false};
+}
+
+/* The next `size` bytes, borrowed, or NULL if there are fewer. */
 static inline const uint8_t *ur_bytes_raw(struct ur_bytes *bytes, size_t size)
 {
 	const uint8_t *at = bytes->at;
 
 	if (bytes->is_short || bytes->left < size) {
 		bytes->is_short = true;
+		bytes->left = 0;
 		return NULL;
 	}
 	bytes->at += size;

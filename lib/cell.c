@@ -126,7 +126,7 @@ static bool decode_marker(struct ur_cell *cell, struct ur_bytes *from)
 int ur_cell_decode(struct ur_cell *cell, struct uidrecv_address address,
 		   const uint8_t *bytes, size_t size)
 {
-	struct ur_bytes from = {bytes, size, false};
+	struct ur_bytes from = ur_bytes_of(bytes, size);
 	uint32_t check = ur_bytes_u32(&from);
 	uint32_t claims, markers;
 	int rc;

@@ -239,7 +239,7 @@ static bool is_sound(const struct ur_epochs *epochs)
 bool ur_epochs_decode(struct ur_epochs *epochs,
 		      const uint8_t bytes[UR_EPOCHS_SIZE])
 {
-	struct ur_bytes from = {bytes, UR_EPOCHS_SIZE, false};
+	struct ur_bytes from = ur_bytes_of(bytes, UR_EPOCHS_SIZE);
 	uint8_t flags, zero;
 
 	memset(epochs, 0, sizeof(*epochs));

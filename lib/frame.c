@@ -4,6 +4,7 @@
 
 #include <uidrecv/record.h>
 
+#include "bytes.h"
 #include "frame.h"
 
 /* What may be fed at once, on top of one frame. */
@@ -53,14 +54,13 @@ int ur_framer_feed(struct ur_framer *framer, const void *bytes, size_t size)
 
 static void read_header(const uint8_t *bytes, struct ur_frame *ret_frame)
 {
-	struct ur_reading reading;
+	struct ur_bytes reading = ur_bytes_of(bytes, UR_FRAME_HEADER);
 
-	ur_reading_init(&reading, bytes, UR_FRAME_HEADER);
-	ret_frame->version = ur_reading_u8(&reading);
-	ret_frame->type = ur_reading_u8(&reading);
-	ret_frame->flags = ur_reading_u16(&reading);
-	ret_frame->length = ur_reading_u32(&reading);
-	ret_frame->serial = ur_reading_u64(&reading);
+	ret_frame->version = ur_bytes_u8(&reading);
+	ret_frame->type = ur_bytes_u8(&reading);
+	ret_frame->flags = ur_bytes_u16(&reading);
+	ret_frame->length = ur_bytes_u32(&reading);
+	ret_frame->serial = ur_bytes_u64(&reading);
 	ret_frame->header = bytes;
 	ret_frame->body = bytes + UR_FRAME_HEADER;
 }

@@ -6,9 +6,8 @@
 
 static bool read_one(const struct ur_tlv *tlv, struct uidrecv_system *system)
 {
-	struct ur_reading value;
+	struct ur_bytes value = ur_bytes_of(tlv->value, tlv->size);
 
-	ur_reading_init(&value, tlv->value, tlv->size);
 	switch (tlv->type) {
 	case UR_TLV_ADDRESS:
 		system->address = ur_tlv_address(value);
@@ -26,14 +25,14 @@ static bool read_one(const struct ur_tlv *tlv, struct uidrecv_system *system)
 		       ur_tlv_ports(
 			   value, &system->reserved[system->reserved_count++]);
 	case UR_TLV_BLOCK_SIZE:
-		system->block_size = ur_reading_u32(&value);
+		system->block_size = ur_bytes_u32(&value);
 		return system->block_size > 0;
 	default:
 		return true;
 	}
 }
 
-bool ur_system_read(struct ur_reading body, struct uidrecv_system *ret_system)
+bool ur_system_read(struct ur_bytes body, struct uidrecv_system *ret_system)
 {
 	struct ur_tlv tlv;
 
@@ -47,9 +46,8 @@ bool ur_system_read(struct ur_reading body, struct uidrecv_system *ret_system)
 void ur_ts_config_decode(const uint8_t *body, size_t body_size,
 			 struct uidrecv_system *ret_system)
 {
-	struct ur_reading reading;
+	struct ur_bytes reading = ur_bytes_of(body, body_size);
 
-	ur_reading_init(&reading, body, body_size);
 	(void)ur_system_read(reading, ret_system);
 }
 

@@ -125,13 +125,12 @@ enum ur_tlvs_result ur_tlvs_read(struct ur_tlvs *tlvs, enum ur_tlv_place place,
 				 const uint8_t *bytes, size_t size)
 {
 	enum ur_tlvs_result result, all = UR_TLVS_GOOD;
-	struct ur_reading reading;
+	struct ur_bytes reading = ur_bytes_of(bytes, size);
 	struct ur_tlv tlv;
 
 	tlvs->seen = 0;
 	tlvs->records = 0;
 	tlvs->maps = 0;
-	ur_reading_init(&reading, bytes, size);
 	tlvs->all = reading;
 	while (ur_tlv_next(&reading, &tlv)) {
 		result = take(tlvs, place, &tlv);
@@ -141,15 +140,15 @@ enum ur_tlvs_result ur_tlvs_read(struct ur_tlvs *tlvs, enum ur_tlv_place place,
 		if (result == UR_TLVS_UNKNOWN)
 			all = result;
 	}
-	if (reading.failed || belongings[place].needed & ~tlvs->seen)
+	if (reading.is_short || belongings[place].needed & ~tlvs->seen)
 		return UR_TLVS_BAD;
 	return all;
 }
 
-struct uidrecv_address ur_tlv_address(struct ur_reading value)
+struct uidrecv_address ur_tlv_address(struct ur_bytes value)
 {
 	if (value.left == 4)
-		return uidrecv_address_from_ipv4(ur_reading_u32(&value));
+		return uidrecv_address_from_ipv4(ur_bytes_u32(&value));
 	return uidrecv_address_from_ipv6(value.at);
 }
 
@@ -166,10 +165,10 @@ void ur_tlv_put_address(struct ur_buf *buf, unsigned int type,
 	}
 }
 
-bool ur_tlv_ports(struct ur_reading value, struct uidrecv_ports *ret_ports)
+bool ur_tlv_ports(struct ur_bytes value, struct uidrecv_ports *ret_ports)
 {
-	ret_ports->start = ur_reading_u16(&value);
-	ret_ports->count = ur_reading_u32(&value);
+	ret_ports->start = ur_bytes_u16(&value);
+	ret_ports->count = ur_bytes_u32(&value);
 	return ret_ports->count > 0 &&
 	       ret_ports->count <= PORTS_END - (uint32_t)ret_ports->start;
 }

@@ -6,6 +6,7 @@
 #ifndef UR_MESSAGE_TLV_H
 #define UR_MESSAGE_TLV_H
 
+#include "bytes.h"
 #include "message.h"
 
 #define UR_TLV_HEADER 4
@@ -81,22 +82,21 @@ struct ur_tlvs {
 	uint64_t seen;	  /* UR_TLV_BIT() of each */
 	uint32_t records; /* how many, those of later versions included */
 	uint32_t maps;	  /* how many of them are MAP */
-	struct ur_reading all;
+	struct ur_bytes all;
 	struct ur_tlv at[UR_TLV_NUMBERS];
 };
 
 enum ur_tlvs_result { UR_TLVS_GOOD, UR_TLVS_BAD, UR_TLVS_UNKNOWN };
 
-/* Gives the next TLV; false at the end or, then reading->failed, past it. */
-static inline bool ur_tlv_next(struct ur_reading *reading,
-			       struct ur_tlv *ret_tlv)
+/* Gives the next TLV; false at the end or, then reading->is_short, past it. */
+static inline bool ur_tlv_next(struct ur_bytes *reading, struct ur_tlv *ret_tlv)
 {
 	if (reading->left == 0)
 		return false;
-	ret_tlv->type = ur_reading_u16(reading);
-	ret_tlv->size = ur_reading_u16(reading);
-	ret_tlv->value = ur_reading_bytes(reading, ret_tlv->size);
-	return !reading->failed;
+	ret_tlv->type = ur_bytes_u16(reading);
+	ret_tlv->size = ur_bytes_u16(reading);
+	ret_tlv->value = ur_bytes_raw(reading, ret_tlv->size);
+	return !reading->is_short;
 }
 
 /*
@@ -113,17 +113,13 @@ static inline bool ur_tlvs_has(const struct ur_tlvs *tlvs, unsigned int type)
 }
 
 /* The value of a TLV; empty, so that it reads as 0, if it is not there. */
-static inline struct ur_reading ur_tlvs_get(const struct ur_tlvs *tlvs,
-					    unsigned int type)
+static inline struct ur_bytes ur_tlvs_get(const struct ur_tlvs *tlvs,
+					  unsigned int type)
 {
 	const struct ur_tlv *tlv = &tlvs->at[UR_TLV_NUMBER(type)];
-	struct ur_reading reading;
 
-	if (ur_tlvs_has(tlvs, type))
-		ur_reading_init(&reading, tlv->value, tlv->size);
-	else
-		ur_reading_init(&reading, NULL, 0);
-	return reading;
+	return ur_tlvs_has(tlvs, type) ? ur_bytes_of(tlv->value, tlv->size)
+				       : ur_bytes_of(NULL, 0);
 }
 
 /* Is this the type of a record, be it of a later version? */
@@ -142,12 +138,12 @@ static inline void ur_tlv_put(struct ur_buf *buf, unsigned int type,
 }
 
 /* An address, from a value of 4 or 16 bytes; and as a TLV. */
-struct uidrecv_address ur_tlv_address(struct ur_reading value);
+struct uidrecv_address ur_tlv_address(struct ur_bytes value);
 void ur_tlv_put_address(struct ur_buf *buf, unsigned int type,
 			struct uidrecv_address address);
 
 /* PORTS or RESERVED; false if they are none or reach past the last port. */
-bool ur_tlv_ports(struct ur_reading value, struct uidrecv_ports *ret_ports);
+bool ur_tlv_ports(struct ur_bytes value, struct uidrecv_ports *ret_ports);
 void ur_tlv_put_ports(struct ur_buf *buf, unsigned int type,
 		      struct uidrecv_ports ports);
 
@@ -155,7 +151,7 @@ void ur_tlv_put_ports(struct ur_buf *buf, unsigned int type,
  * Reads the TLVs of a TS CONFIG, whose lengths are right; false if there are
  * too many of a kind, or a value is out of its range.
  */
-bool ur_system_read(struct ur_reading body, struct uidrecv_system *ret_system);
+bool ur_system_read(struct ur_bytes body, struct uidrecv_system *ret_system);
 
 /* Appends ur_record_encoded_size() bytes. */
 void ur_record_encode(struct ur_buf *buf, const struct uidrecv_record *record);

@@ -7,21 +7,21 @@
 
 static uint64_t get_number(const struct ur_tlvs *tlvs, unsigned int type)
 {
-	struct ur_reading value = ur_tlvs_get(tlvs, type);
+	struct ur_bytes value = ur_tlvs_get(tlvs, type);
 
 	switch (value.left) {
 	case 1:
-		return ur_reading_u8(&value);
+		return ur_bytes_u8(&value);
 	case 2:
-		return ur_reading_u16(&value);
+		return ur_bytes_u16(&value);
 	case 4:
-		return ur_reading_u32(&value);
+		return ur_bytes_u32(&value);
 	default:
-		return ur_reading_u64(&value);
+		return ur_bytes_u64(&value);
 	}
 }
 
-static struct ur_text rest(struct ur_reading *value)
+static struct ur_text rest(struct ur_bytes *value)
 {
 	struct ur_text text = {(const char *)value->at, value->left};
 
@@ -30,11 +30,11 @@ static struct ur_text rest(struct ur_reading *value)
 
 static bool get_clock(const struct ur_tlvs *tlvs, struct ur_clock_echo *clock)
 {
-	struct ur_reading value = ur_tlvs_get(tlvs, UR_TLV_CLOCK);
+	struct ur_bytes value = ur_tlvs_get(tlvs, UR_TLV_CLOCK);
 
-	clock->now_us = ur_reading_u64(&value);
-	clock->echo_us = ur_reading_u64(&value);
-	clock->held_us = ur_reading_u64(&value);
+	clock->now_us = ur_bytes_u64(&value);
+	clock->echo_us = ur_bytes_u64(&value);
+	clock->held_us = ur_bytes_u64(&value);
 	return clock->now_us <= TIME_MAX && clock->echo_us <= TIME_MAX &&
 	       clock->held_us <= TIME_MAX;
 }
@@ -42,11 +42,11 @@ static bool get_clock(const struct ur_tlvs *tlvs, struct ur_clock_echo *clock)
 static bool fill_hello_source(const struct ur_tlvs *tlvs,
 			      struct ur_hello *hello)
 {
-	struct ur_reading replay = ur_tlvs_get(tlvs, UR_TLV_REPLAY);
+	struct ur_bytes replay = ur_tlvs_get(tlvs, UR_TLV_REPLAY);
 
 	hello->session_id = get_number(tlvs, UR_TLV_SESSION);
-	hello->replay_first = ur_reading_u64(&replay);
-	hello->replay_last = ur_reading_u64(&replay);
+	hello->replay_first = ur_bytes_u64(&replay);
+	hello->replay_last = ur_bytes_u64(&replay);
 	hello->acked = get_number(tlvs, UR_TLV_ACKED);
 	return hello->session_id != 0 && hello->replay_first != 0 &&
 	       hello->replay_first - 1 <= hello->replay_last;
@@ -55,15 +55,15 @@ static bool fill_hello_source(const struct ur_tlvs *tlvs,
 static bool fill_hello(struct ur_message *message, const struct ur_tlvs *tlvs)
 {
 	struct ur_hello *hello = &message->hello;
-	struct ur_reading value;
+	struct ur_bytes value;
 
 	value = ur_tlvs_get(tlvs, UR_TLV_VERSIONS);
-	hello->version_min = ur_reading_u8(&value);
-	hello->version_max = ur_reading_u8(&value);
+	hello->version_min = ur_bytes_u8(&value);
+	hello->version_max = ur_bytes_u8(&value);
 	hello->role = (uint8_t)get_number(tlvs, UR_TLV_ROLE);
 	value = ur_tlvs_get(tlvs, UR_TLV_HOLD_RANGE);
-	hello->hold_min_s = ur_reading_u16(&value);
-	hello->hold_max_s = ur_reading_u16(&value);
+	hello->hold_min_s = ur_bytes_u16(&value);
+	hello->hold_max_s = ur_bytes_u16(&value);
 	hello->frame_max = (uint32_t)get_number(tlvs, UR_TLV_FRAME_MAX);
 	hello->capabilities = get_number(tlvs, UR_TLV_CAPABILITIES);
 	value = ur_tlvs_get(tlvs, UR_TLV_SOFTWARE);
@@ -153,10 +153,10 @@ static bool fill_keepalive(struct ur_message *message,
 
 static bool fill_bye(struct ur_message *message, const struct ur_tlvs *tlvs)
 {
-	struct ur_reading value = ur_tlvs_get(tlvs, UR_TLV_REASON);
+	struct ur_bytes value = ur_tlvs_get(tlvs, UR_TLV_REASON);
 	struct ur_bye *bye = &message->bye;
 
-	bye->code = ur_reading_u16(&value);
+	bye->code = ur_bytes_u16(&value);
 	bye->text = rest(&value);
 	if (ur_tlvs_has(tlvs, UR_TLV_QUOTE))
 		bye->quote = ur_tlvs_get(tlvs, UR_TLV_QUOTE).at;
@@ -188,10 +188,9 @@ static const struct kind kinds[] = {
 /* What belongs in a HELLO depends on its ROLE, which may stand anywhere. */
 static enum ur_tlv_place place_of_hello(const struct ur_frame *frame)
 {
-	struct ur_reading reading;
+	struct ur_bytes reading = ur_bytes_of(frame->body, frame->length);
 	struct ur_tlv tlv;
 
-	ur_reading_init(&reading, frame->body, frame->length);
 	while (ur_tlv_next(&reading, &tlv))
 		if (tlv.type == UR_TLV_ROLE && tlv.size == 1)
 			return tlv.value[0] == UR_SINK ? UR_IN_SINK_HELLO
@@ -230,18 +229,18 @@ int ur_message_decode(const struct ur_frame *frame,
 	return 0;
 }
 
-int ur_rejects_next(struct ur_reading *rejects, struct ur_reject *ret_reject)
+int ur_rejects_next(struct ur_bytes *rejects, struct ur_reject *ret_reject)
 {
-	struct ur_reading value;
+	struct ur_bytes value;
 	struct ur_tlv tlv;
 
 	do {
 		if (!ur_tlv_next(rejects, &tlv))
 			return 0;
 	} while (tlv.type != UR_TLV_REFUSED);
-	ur_reading_init(&value, tlv.value, tlv.size);
-	ret_reject->index = ur_reading_u32(&value);
-	ret_reject->code = ur_reading_u16(&value);
+	value = ur_bytes_of(tlv.value, tlv.size);
+	ret_reject->index = ur_bytes_u32(&value);
+	ret_reject->code = ur_bytes_u16(&value);
 	ret_reject->text = rest(&value);
-	return !value.failed;
+	return !value.is_short;
 }

@@ -8,6 +8,7 @@
 
 #include <uidrecv/record.h>
 
+#include "bytes.h"
 #include "frame.h"
 #include "refusal.h"
 
@@ -110,7 +111,7 @@ struct ur_message {
 		struct ur_hello hello;
 		struct ur_ready ready;
 		struct ur_update update;
-		struct ur_reading rejects; /* for ur_rejects_next() */
+		struct ur_bytes rejects; /* for ur_rejects_next() */
 		struct ur_keepalive keepalive;
 		struct ur_bye bye;
 	};
@@ -134,7 +135,7 @@ void ur_ts_config_decode(const uint8_t *body, size_t body_size,
 
 /* Walks the records of an update. */
 struct ur_records {
-	struct ur_reading reading;
+	struct ur_bytes reading;
 	uint32_t index; /* of the record given out last */
 	uint32_t next;
 };
@@ -155,7 +156,7 @@ int ur_records_next(struct ur_records *records,
 		    struct uidrecv_record *ret_record, uint16_t *ret_code);
 
 /* Gives the next REFUSED of a decoded REJECT. 1 or 0. */
-int ur_rejects_next(struct ur_reading *rejects, struct ur_reject *ret_reject);
+int ur_rejects_next(struct ur_bytes *rejects, struct ur_reject *ret_reject);
 
 /*
  * Encoders: append one frame to buf; buf->failed says whether it fitted. If

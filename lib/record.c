@@ -8,7 +8,7 @@
 static uint16_t read_user(const struct ur_tlvs *tlvs,
 			  struct uidrecv_record *record)
 {
-	struct ur_reading value = ur_tlvs_get(tlvs, UR_TLV_USER);
+	struct ur_bytes value = ur_tlvs_get(tlvs, UR_TLV_USER);
 
 	if (!ur_tlvs_has(tlvs, UR_TLV_USER))
 		return 0;
@@ -25,7 +25,7 @@ static uint16_t read_user(const struct ur_tlvs *tlvs,
 static uint16_t fill_record(const struct ur_tlvs *tlvs,
 			    struct uidrecv_record *record)
 {
-	struct ur_reading value = ur_tlvs_get(tlvs, UR_TLV_ADDRESS);
+	struct ur_bytes value = ur_tlvs_get(tlvs, UR_TLV_ADDRESS);
 	uint16_t code = read_user(tlvs, record);
 
 	if (code)
@@ -36,16 +36,16 @@ static uint16_t fill_record(const struct ur_tlvs *tlvs,
 	    !ur_tlv_ports(value, &record->ports))
 		return UIDRECV_REJECT_PORTS_INVALID;
 	value = ur_tlvs_get(tlvs, UR_TLV_LIFETIME);
-	record->lifetime_s = ur_reading_u32(&value);
+	record->lifetime_s = ur_bytes_u32(&value);
 	if (ur_tlvs_has(tlvs, UR_TLV_LIFETIME) && record->lifetime_s == 0)
 		return UIDRECV_REJECT_LIFETIME_NOT_ALLOWED;
 	value = ur_tlvs_get(tlvs, UR_TLV_EVENT_TIME);
-	record->event_time_us = ur_reading_u64(&value);
+	record->event_time_us = ur_bytes_u64(&value);
 	record->has_event_time = ur_tlvs_has(tlvs, UR_TLV_EVENT_TIME);
 	value = ur_tlvs_get(tlvs, UR_TLV_SOURCE);
-	record->source = ur_reading_u8(&value);
+	record->source = ur_bytes_u8(&value);
 	value = ur_tlvs_get(tlvs, UR_TLV_TOKEN);
-	record->token = ur_reading_u64(&value);
+	record->token = ur_bytes_u64(&value);
 	record->has_token = ur_tlvs_has(tlvs, UR_TLV_TOKEN);
 	return 0;
 }
@@ -76,7 +76,7 @@ static uint16_t decode_record(const struct ur_tlv *tlv,
 void ur_records_init(struct ur_records *records, const uint8_t *body,
 		     size_t body_size)
 {
-	ur_reading_init(&records->reading, body, body_size);
+	records->reading = ur_bytes_of(body, body_size);
 	records->index = 0;
 	records->next = 0;
 }

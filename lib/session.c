@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "session-private.h"
 
 /* A peer that does not read is paused by the owner long before this. */
@@ -247,7 +248,7 @@ void ur_session_update(struct ur_session *session, const uint8_t *frame,
 		       size_t size, uint64_t now_us)
 {
 	size_t begun = session->out.size;
-	struct ur_reading reading;
+	struct ur_bytes reading;
 
 	if (session->state != UR_SESSION_OPEN)
 		return;
@@ -256,8 +257,8 @@ void ur_session_update(struct ur_session *session, const uint8_t *frame,
 		ur_update_add_acked(&session->out, begun, session->acked);
 		session->acked_reported = session->acked;
 	}
-	ur_reading_init(&reading, frame + 8, 8);
-	session->serial = ur_reading_u64(&reading);
+	reading = ur_bytes_of(frame + 8, 8);
+	session->serial = ur_bytes_u64(&reading);
 	session->sent_us = now_us;
 }
 

@@ -44,7 +44,7 @@ static void encode_row(const struct ur_store_agent *agent,
 static bool decode_row(const MDB_val *key, const MDB_val *value,
 		       struct ur_agent_row *row)
 {
-	struct ur_bytes from = {value->mv_data, value->mv_size, false};
+	struct ur_bytes from = ur_bytes_of(value->mv_data, value->mv_size);
 
 	memset(row, 0, sizeof(*row));
 	if (key->mv_size == 0 || key->mv_size > UIDRECV_NAME_MAX ||

@@ -101,7 +101,7 @@ static int get_meta(struct ur_store *store, MDB_txn *txn,
 	if (rc != 0)
 		return rc == MDB_NOTFOUND ? UIDRECV_E_STORE
 					  : ur_store_error(rc);
-	from = (struct ur_bytes){value.mv_data, value.mv_size, false};
+	from = ur_bytes_of(value.mv_data, value.mv_size);
 	magic = ur_bytes_raw(&from, 8);
 	if (!magic || memcmp(magic, META_MAGIC, 8) != 0)
 		return UIDRECV_E_STORE;

@@ -140,7 +140,7 @@ static bool decode_code(struct ur_bytes *from, uint16_t codes[UR_REFUSALS_MAX])
 static int decode(uint32_t agent, uint64_t serial, const MDB_val *value,
 		  uint16_t codes[UR_REFUSALS_MAX])
 {
-	struct ur_bytes from = {value->mv_data, value->mv_size, false};
+	struct ur_bytes from = ur_bytes_of(value->mv_data, value->mv_size);
 
 	if (from.left < HEAD_SIZE ||
 	    ur_bytes_u32(&from) != check_of(agent, serial, from.at, from.left))

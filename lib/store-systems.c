@@ -22,7 +22,7 @@ static void set_key(uint8_t bytes[KEY_SIZE], MDB_val *key, uint32_t agent)
 static int load_row(const struct ur_store *store, struct ur_systems *systems,
 		    const MDB_val *key, const MDB_val *value)
 {
-	struct ur_bytes from = {key->mv_data, key->mv_size, false};
+	struct ur_bytes from = ur_bytes_of(key->mv_data, key->mv_size);
 	uint32_t agent = ur_bytes_u32(&from);
 	struct ur_system system;
 	int rc;

@@ -364,7 +364,7 @@ static bool get_ports(struct ur_bytes *from, struct uidrecv_ports *ret_ports)
 bool ur_system_decode(struct ur_system *system, uint32_t agent,
 		      const uint8_t *bytes, size_t size)
 {
-	struct ur_bytes from = {bytes, size, false};
+	struct ur_bytes from = ur_bytes_of(bytes, size);
 	uint32_t check = ur_bytes_u32(&from);
 	struct uidrecv_system read, clean;
 	bool is_good;

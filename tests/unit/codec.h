@@ -194,16 +194,15 @@ static inline bool is_listed(const uint16_t *types, size_t count, unsigned type)
 static inline struct ur_frame frame_of(const struct ur_buf *buf)
 {
 	struct ur_frame frame = {0};
-	struct ur_reading reading;
+	struct ur_bytes reading = ur_bytes_of(ur_buf_front(buf), buf->size);
 
-	ur_reading_init(&reading, ur_buf_front(buf), buf->size);
-	frame.version = ur_reading_u8(&reading);
-	frame.type = ur_reading_u8(&reading);
-	frame.flags = ur_reading_u16(&reading);
-	frame.length = ur_reading_u32(&reading);
-	frame.serial = ur_reading_u64(&reading);
+	frame.version = ur_bytes_u8(&reading);
+	frame.type = ur_bytes_u8(&reading);
+	frame.flags = ur_bytes_u16(&reading);
+	frame.length = ur_bytes_u32(&reading);
+	frame.serial = ur_bytes_u64(&reading);
 	frame.header = ur_buf_front(buf);
-	frame.body = ur_reading_bytes(&reading, frame.length);
+	frame.body = ur_bytes_raw(&reading, frame.length);
 	cr_assert_not_null(frame.body);
 	return frame;
 }

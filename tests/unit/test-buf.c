@@ -6,47 +6,6 @@
 
 #include "buf.h"
 
-Test(buf, reads_big_endian)
-{
-	static const uint8_t bytes[] = {1, 2,  3,  4,  5,  6,  7,  8,
-					9, 10, 11, 12, 13, 14, 15, 0xff};
-	struct ur_reading reading;
-
-	ur_reading_init(&reading, bytes, sizeof(bytes));
-	cr_assert_eq(ur_reading_u8(&reading), 1);
-	cr_assert_eq(ur_reading_u16(&reading), 0x0203);
-	cr_assert_eq(ur_reading_u32(&reading), 0x04050607);
-	cr_assert_eq(ur_reading_u64(&reading), 0x08090a0b0c0d0e0f);
-	cr_assert_eq(ur_reading_bytes(&reading, 1), bytes + 15);
-	cr_assert(!reading.failed);
-	cr_assert_eq(reading.left, 0);
-}
-
-Test(buf, an_overrun_sticks_and_gives_nothing)
-{
-	static const uint8_t bytes[] = {1, 2, 3};
-	struct ur_reading reading;
-
-	ur_reading_init(&reading, bytes, sizeof(bytes));
-	cr_assert_eq(ur_reading_u32(&reading), 0);
-	cr_assert(reading.failed);
-	cr_assert_eq(ur_reading_u8(&reading), 0);
-	cr_assert_null(ur_reading_bytes(&reading, 1));
-	cr_assert_null(ur_reading_bytes(&reading, 0));
-	cr_assert_eq(reading.left, 0);
-}
-
-Test(buf, nothing_can_be_read_from_null)
-{
-	struct ur_reading reading;
-
-	ur_reading_init(&reading, NULL, 0);
-	cr_assert_not_null(ur_reading_bytes(&reading, 0));
-	cr_assert(!reading.failed);
-	cr_assert_null(ur_reading_bytes(&reading, SIZE_MAX));
-	cr_assert(reading.failed);
-}
-
 Test(buf, writes_big_endian)
 {
 	static const uint8_t expected[] = {1, 2,  3,  4,  5,  6,  7,  8,

@@ -213,7 +213,7 @@ Test(message, resync_round_trip)
 Test(message, reject_round_trip_over_several_frames)
 {
 	struct ur_refusal refusals[UR_RECORDS_MAX];
-	struct ur_reading rejects;
+	struct ur_bytes rejects;
 	struct ur_reject reject;
 	struct ur_buf buf;
 	uint32_t next = 0;

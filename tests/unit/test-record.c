@@ -238,7 +238,7 @@ Test(record, T02_ports_are_some_and_end_at_the_last)
 	for (size_t i = 0; i < COUNT(ports) * COUNT(ops); i++) {
 		const char *value = ports[i / COUNT(ops)].value;
 		unsigned op = ops[i % COUNT(ops)].op;
-		struct ur_reading reading;
+		struct ur_bytes reading;
 
 		inner = inner_of(ops[i % COUNT(ops)].needed);
 		put_tlv(&inner, 0x8015, value, 6);
@@ -247,9 +247,9 @@ Test(record, T02_ports_are_some_and_end_at_the_last)
 		ur_buf_done(&inner);
 		if (ports[i / COUNT(ops)].code)
 			continue;
-		ur_reading_init(&reading, value, 6);
-		cr_assert_eq(record.ports.start, ur_reading_u16(&reading));
-		cr_assert_eq(record.ports.count, ur_reading_u32(&reading));
+		reading = ur_bytes_of(value, 6);
+		cr_assert_eq(record.ports.start, ur_bytes_u16(&reading));
+		cr_assert_eq(record.ports.count, ur_bytes_u32(&reading));
 	}
 }
 

@@ -46,7 +46,7 @@ static void hear_update(struct said *said, const struct ur_update *update)
 	}
 }
 
-static void hear_rejects(struct said *said, struct ur_reading rejects)
+static void hear_rejects(struct said *said, struct ur_bytes rejects)
 {
 	struct ur_reject reject;
 
