@@ -21,7 +21,7 @@ static inline struct uidrecv_address ur_block_key(uint32_t agent,
 /* Is this a key of a block? Otherwise it is an address. */
 static inline bool ur_block_is_key(struct uidrecv_address key)
 {
-	return key.hi >> 56 == 0xff;
+	return key.hi >= UR_BLOCK_TAG;
 }
 
 static inline uint32_t ur_block_agent(struct uidrecv_address key)

@@ -207,14 +207,17 @@ int uidrecv_reader_lookup(struct uidrecv_reader *reader,
 			  struct uidrecv_mapping *ret_mapping)
 {
 	struct ur_view *view;
+	uint64_t store_now_us;
 
 	if (reader == NULL || query == NULL || ret_mapping == NULL)
 		return -EINVAL;
-	if (now_us == 0 || must_follow(reader, now_us))
-		return begin_and_lookup(reader, query, now_us, ret_mapping);
 	view = &reader->mapped.view;
-	return ur_view_find(view, query, now_us + view->layout.base_us,
-			    ret_mapping);
+	store_now_us = now_us + view->layout.base_us;
+	/* Who asked at this moment before has looked at the heartbeat. */
+	if (now_us == 0 || store_now_us != view->now.store_us ||
+	    ur_load(&view->header->superseded) != 0)
+		return begin_and_lookup(reader, query, now_us, ret_mapping);
+	return ur_view_find(view, query, store_now_us, ret_mapping);
 }
 
 int uidrecv_reader_lookup_bulk(struct uidrecv_reader *reader,

@@ -389,10 +389,7 @@ static inline uint64_t ur_effective_ms(const uint64_t word[UR_SLOT_WORDS],
 					      : UR_DEADLINE_NEVER - 1;
 }
 
-/*
- * Whether an answer with this deadline lives; 0 never does. The time is
- * divided, which a reader does while it waits for the deadline.
- */
+/* Whether an answer with this deadline lives; 0 never does. */
 static inline bool ur_deadline_is_alive(uint64_t deadline_ms,
 					uint64_t store_now_us)
 {

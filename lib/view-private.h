@@ -25,61 +25,87 @@ static inline bool ur_view_is_sentinel(const struct ur_view_reading *reading)
 }
 
 /*
- * Finds the slot of an address or key with this hash, and its word[0]; NULL:
+ * Finds the slot of an address or key with this hash, and its word[0]; false:
  * it has none. The writer grows rather than put an address further from its
  * home.
  */
-UR_VIEW_INLINE const struct ur_slot *ur_view_seek(
-    const struct ur_view *view, struct uidrecv_address address, uint64_t hash,
-    uint64_t *ret_word0)
+UR_VIEW_INLINE bool ur_view_seek(const struct ur_view *view,
+				 struct uidrecv_address address, uint64_t hash,
+				 const struct ur_slot **ret_slot,
+				 uint64_t *ret_word0)
 {
-	uint64_t mask = view->layout.slots_count - 1;
-
 	for (uint64_t at = hash; at != hash + UR_PROBE_MAX; at++) {
-		const struct ur_slot *slot = &view->slots[at & mask];
+		const struct ur_slot *slot =
+		    &view->slots[at & view->slots_mask];
 
 		*ret_word0 = ur_load(&slot->word[0]);
 		if (ur_meta_seq(*ret_word0) == 0)
-			return NULL;
+			return false;
+		*ret_slot = slot;
 		if (ur_load(&slot->word[2]) == address.lo &&
 		    ur_load(&slot->word[1]) == address.hi)
-			return slot;
+			return true;
 	}
-	return NULL;
+	return false;
 }
 
-/* What users and systems have in common; their line is known. */
+/*
+ * What is known of the line of a slot with this word[0], or of another one. The
+ * compiler is not to see where it lies, for it would find its way there anew
+ * for each member, in half a dozen instructions that wait for the slot.
+ */
+static inline const struct ur_view_known *ur_view_known_of(
+    const struct ur_view *view, uint64_t word0)
+{
+	const struct ur_view_known *known =
+	    &view->known[(word0 >> 32) % UR_VIEW_LINES];
+
+	__asm__("" : "+r"(known));
+	return known;
+}
+
+/* What users and systems have in common, but for a long name of the agent. */
 UR_VIEW_INLINE void ur_view_fill(const struct ur_view *view,
 				 const uint64_t word[UR_SLOT_WORDS],
+				 enum uidrecv_answer answer,
+				 const struct ur_view_known *known,
 				 struct uidrecv_mapping *mapping)
 {
-	const struct ur_view_known *known = &view->known;
-	size_t at = ur_meta_line(word[0]) % UR_VIEW_LINES;
-	const size_t mostly = 32;
-
 	mapping->address.hi = word[1];
 	mapping->address.lo = word[2];
 	mapping->change = view->layout.change_base + ur_change_offset(word[4]);
 	mapping->source = ur_meta_source(word[0]);
 	mapping->user_size = ur_meta_user_size(word[0]);
-	mapping->agent_size = known->name_size[at];
+	mapping->answer = (uint8_t)answer;
+	mapping->agent_size = known->name_size;
 	memset(&mapping->ports, 0, sizeof(mapping->ports));
-	memcpy(mapping->agent, known->name[at], mostly);
-	if (UR_VIEW_RARELY(known->name_size[at] >= mostly))
-		memcpy(mapping->agent + mostly, known->name[at] + mostly,
-		       UR_LINE_NAME_ROOM - mostly);
+	memcpy(mapping->agent, known->name, sizeof(known->name));
 }
 
-/* What all users have. */
-UR_VIEW_INLINE void ur_view_fill_user(uint64_t deadline_ms,
-				      uint64_t store_now_us,
-				      struct uidrecv_mapping *mapping)
+static inline bool ur_view_has_long_agent(const struct ur_view_known *known)
 {
-	mapping->answer = UIDRECV_ANSWER_USER;
-	mapping->expires_in_ms = UINT64_MAX;
-	if (deadline_ms != UR_DEADLINE_NEVER)
-		mapping->expires_in_ms =
-		    deadline_ms - (store_now_us + 999) / 1000;
+	return known->name_size >= sizeof(known->name);
+}
+
+/* The whole name of the agent. Returns 1. */
+int ur_view_fill_agent(const struct ur_view *view, uint64_t word0,
+		       struct uidrecv_mapping *mapping);
+
+/* What is asked next is asked at this moment. */
+UR_VIEW_INLINE void ur_view_set_now(struct ur_view *view, uint64_t store_now_us)
+{
+	if (UR_VIEW_RARELY(view->now.store_us != store_now_us))
+		view->now =
+		    (struct ur_view_now){store_now_us, store_now_us / 1000,
+					 (store_now_us + 999) / 1000};
+}
+
+/* What a user who lives has left, in milliseconds. */
+static inline uint64_t ur_view_left(uint64_t deadline_ms, uint64_t now_ms_above)
+{
+	if (UR_VIEW_RARELY(deadline_ms == UR_DEADLINE_NEVER))
+		return UINT64_MAX;
+	return deadline_ms - now_ms_above;
 }
 
 /* The name of a user that has a short one. */

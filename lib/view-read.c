@@ -23,27 +23,52 @@ static const char *find_long_name(const struct ur_view *view,
 
 bool ur_view_know(struct ur_view *view, uint16_t line, uint64_t state)
 {
-	struct ur_view_known *known = &view->known;
-	uint64_t generation = view->layout.generation;
 	uint16_t at = line % UR_VIEW_LINES;
+	struct ur_view_known *known = &view->known[at];
+	uint64_t generation = view->layout.generation;
 	char name[UR_LINE_NAME_ROOM] = {0};
 	uint64_t check = view->lines[line].check;
 	uint8_t size = (uint8_t)check;
 
 	if (!ur_line_is_whole(generation, line, state))
 		return false;
-	if (known->line[at] != line) {
+	if (known->line != line) {
 		/* A copy, for nobody else writes there. */
 		memcpy(name, view->lines[line].name, size);
 		if (ur_line_check(generation, name, size) != check)
 			return false;
-		known->line[at] = line;
-		known->state_of[at] = &view->lines[line].state;
-		known->name_size[at] = size;
-		memcpy(known->name[at], name, sizeof(name));
+		known->line = line;
+		known->state_of = &view->lines[line].state;
+		known->name_size = size;
+		memcpy(known->name, name, sizeof(known->name));
+		memcpy(view->known_names[at], name, sizeof(name));
 	}
-	known->state[at] = state;
+	known->state = state;
+	known->renewed_ms = ur_line_ms(state);
+	/* The short way knows no end of time: it is to see another state. */
+	if (known->renewed_ms >= UR_DEADLINE_NEVER - UR_LIFETIME_MAX_S * 1000)
+		known->state = ~state;
 	return true;
+}
+
+int ur_view_fill_agent(const struct ur_view *view, uint64_t word0,
+		       struct uidrecv_mapping *mapping)
+{
+	uint16_t at = ur_meta_line(word0) % UR_VIEW_LINES;
+
+	memcpy(mapping->agent, view->known_names[at], sizeof(mapping->agent));
+	return 1;
+}
+
+/* What users and systems have in common; their line is known. */
+static void fill(const struct ur_view *view, const uint64_t word[UR_SLOT_WORDS],
+		 enum uidrecv_answer answer, struct uidrecv_mapping *mapping)
+{
+	const struct ur_view_known *known = ur_view_known_of(view, word[0]);
+
+	ur_view_fill(view, word, answer, known, mapping);
+	if (ur_view_has_long_agent(known))
+		(void)ur_view_fill_agent(view, word[0], mapping);
 }
 
 /* Tells whether words and state, which are of one moment, are alive. */
@@ -121,8 +146,8 @@ static bool find_slot(const struct ur_view *view,
 {
 	uint64_t hash = ur_hash(view->layout.generation, address);
 
-	reading->slot = ur_view_seek(view, address, hash, &reading->word[0]);
-	return reading->slot != NULL;
+	return ur_view_seek(view, address, hash, &reading->slot,
+			    &reading->word[0]);
 }
 
 int ur_view_give_user(struct ur_view *view,
@@ -140,8 +165,9 @@ int ur_view_give_user(struct ur_view *view,
 	}
 	if (!ur_view_know(view, ur_meta_line(word[0]), reading->state))
 		return UIDRECV_E_TABLE;
-	ur_view_fill(view, word, mapping);
-	ur_view_fill_user(reading->deadline_ms, store_now_us, mapping);
+	fill(view, word, UIDRECV_ANSWER_USER, mapping);
+	mapping->expires_in_ms =
+	    ur_view_left(reading->deadline_ms, (store_now_us + 999) / 1000);
 	if (name == NULL) {
 		ur_view_fill_name(word, mapping);
 	} else {
@@ -160,9 +186,8 @@ int ur_view_give_system(struct ur_view *view,
 
 	if (!ur_view_know(view, ur_meta_line(word[0]), sentinel->state))
 		return UIDRECV_E_TABLE;
-	ur_view_fill(view, word, mapping);
+	fill(view, word, answer, mapping);
 	mapping->expires_in_ms = UINT64_MAX;
-	mapping->answer = (uint8_t)answer;
 	mapping->user[0] = '\0';
 	return 1;
 }

@@ -14,17 +14,27 @@
 #define UR_VIEW_LINES 16
 #define UR_VIEW_GROUP 16
 
+/* How much of an agent's name lies beside the rest that is known of a line. */
+#define UR_VIEW_NAME_MOSTLY 32
+
 /*
- * Lines that were found whole, each in the place of its index modulo their
- * number. A name is written once, and a state is known by comparing it, so
- * they need no verifying in each lookup.
+ * A line that was found whole. A name is written once, and a state is known by
+ * comparing it, so they need no verifying in each lookup.
  */
 struct ur_view_known {
-	const _Atomic uint64_t *state_of[UR_VIEW_LINES];
-	uint64_t state[UR_VIEW_LINES];
-	uint16_t line[UR_VIEW_LINES];
-	uint8_t name_size[UR_VIEW_LINES];
-	char name[UR_VIEW_LINES][UR_LINE_NAME_ROOM]; /* and zeros */
+	const _Atomic uint64_t *state_of;
+	uint64_t state;
+	uint64_t renewed_ms; /* by the state; 0: never */
+	uint16_t line;
+	uint8_t name_size;
+	char name[UR_VIEW_NAME_MOSTLY]; /* its beginning, and zeros */
+};
+
+/* A moment. Callers ask many queries of one, so it is divided once. */
+struct ur_view_now {
+	uint64_t store_us;
+	uint64_t ms;	   /* rounded down */
+	uint64_t ms_above; /* rounded up */
 };
 
 struct ur_view {
@@ -32,8 +42,12 @@ struct ur_view {
 	const struct ur_table_header *header;
 	const struct ur_table_line *lines;
 	const struct ur_slot *slots;
+	uint64_t slots_mask;
+	struct ur_view_now now;	       /* of the last lookup */
 	struct ur_table_layout layout; /* a copy that was verified */
-	struct ur_view_known known;
+	/* Each line is in the place of its index modulo their number. */
+	struct ur_view_known known[UR_VIEW_LINES];
+	char known_names[UR_VIEW_LINES][UR_LINE_NAME_ROOM]; /* and zeros */
 };
 
 /*

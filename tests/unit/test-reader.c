@@ -142,6 +142,22 @@ Test(reader, expires_by_the_passing_of_now_alone)
 	ur_table_close(table);
 }
 
+Test(reader, a_new_reader_that_is_told_no_time_reads_the_clock)
+{
+	struct ur_table *table = make_published(scratch.path);
+	struct uidrecv_reader *reader = open_reader(scratch.path);
+	struct epoch_put of = {.deadline_us = 1000};
+	struct uidrecv_mapping mapping;
+
+	cr_assert_eq(put_of(table, 1, of), 0);
+	cr_assert_eq(look(reader, 1, &mapping), 0);
+	cr_assert_eq(
+	    look_at(reader, uidrecv_address_from_ipv4(1), 999, &mapping), 1);
+	cr_assert_eq(look(reader, 1, &mapping), 0);
+	uidrecv_reader_close(reader);
+	ur_table_close(table);
+}
+
 Test(reader, bulk_finds_what_single_lookups_find)
 {
 	struct ur_table *table = make_published(scratch.path);
@@ -238,6 +254,25 @@ Test(reader, follows_a_restarted_writer_without_a_failed_lookup)
 	cr_assert_eq(uidrecv_reader_get_status(reader, 0, &status), 0);
 	cr_assert_eq(status.moves, 50);
 	cr_assert_eq(count_fds(), fds);
+	uidrecv_reader_close(reader);
+	ur_table_close(table);
+}
+
+Test(reader, follows_at_the_moment_of_the_lookup_before)
+{
+	struct uidrecv_address address = uidrecv_address_from_ipv4(1);
+	struct ur_table *table = make_published(scratch.path);
+	struct uidrecv_reader *reader = open_reader(scratch.path);
+	uint64_t now_us = ur_clock_boot_us();
+	struct uidrecv_mapping mapping;
+
+	cr_assert_eq(put(table, 1, "old"), 0);
+	for (int i = 0; i < 2; i++)
+		cr_assert_eq(look_at(reader, address, now_us, &mapping), 1);
+	cr_assert_str_eq(mapping.user, "old");
+	restart(&table, "new");
+	cr_assert_eq(look_at(reader, address, now_us, &mapping), 1);
+	cr_assert_str_eq(mapping.user, "new");
 	uidrecv_reader_close(reader);
 	ur_table_close(table);
 }
