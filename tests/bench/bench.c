@@ -20,7 +20,6 @@ bool bench_quick;
 
 static cpu_set_t processors;
 static char scratches[SCRATCHES_MAX][SCRATCH_MAX];
-static int scratches_count;
 static pid_t scratches_owner;
 
 int bench_main_options(int argc, char **argv)
@@ -69,36 +68,46 @@ static int remove_one(const char *path, const struct stat *status, int flag,
 	return remove(path);
 }
 
-void bench_remove(const char *directory)
+static void remove_scratch(char *path)
 {
-	nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	if (path[0])
+		nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	path[0] = '\0';
+}
+
+void bench_remove(const char *scratch)
+{
+	for (int i = 0; i < SCRATCHES_MAX; i++)
+		if (scratches[i] == scratch)
+			remove_scratch(scratches[i]);
 }
 
 /* Children leave them to who made them. */
 static void remove_scratches(void)
 {
-	if (getpid() != scratches_owner)
-		return;
-	for (int i = 0; i < scratches_count; i++)
-		bench_remove(scratches[i]);
+	for (int i = 0; getpid() == scratches_owner && i < SCRATCHES_MAX; i++)
+		remove_scratch(scratches[i]);
 }
 
 const char *bench_scratch(const char *parent)
 {
-	char *path = scratches[scratches_count];
+	int i = 0;
 
-	bench_must(scratches_count < SCRATCHES_MAX, "bench_scratch()");
+	while (i < SCRATCHES_MAX && scratches[i][0])
+		i++;
+	bench_must(i < SCRATCHES_MAX, "bench_scratch()");
 	if (parent == NULL || access(parent, W_OK) < 0)
 		parent = getenv("TMPDIR");
-	snprintf(path, SCRATCH_MAX, "%s/uidrecv-bench-XXXXXX",
-		 parent != NULL ? parent : "/tmp");
-	bench_must(mkdtemp(path) != NULL, "mkdtemp()");
-	if (scratches_count++ == 0) {
+	snprintf(scratches[i], SCRATCH_MAX, "%s/uidrecv-bench-XXXXXX",
+		 parent != NULL ? parent : "/var/tmp");
+	bench_must(mkdtemp(scratches[i]) != NULL, "mkdtemp()");
+	if (!scratches_owner) {
 		scratches_owner = getpid();
 		atexit(remove_scratches);
+		signal(SIGINT, exit);
 		signal(SIGTERM, exit); /* of run.py, when it is interrupted */
 	}
-	return path;
+	return scratches[i];
 }
 
 void bench_say(const char *format, ...)

@@ -35,14 +35,12 @@ void bench_pin(int processor);
 #define BENCH_MEMORY "/dev/shm"
 
 /*
- * Makes a directory that is removed when the program exits, in BENCH_MEMORY,
- * where tables should be, or NULL: TMPDIR or /tmp. Its path is valid until
- * then.
+ * Makes a directory in BENCH_MEMORY, where tables should be, or NULL: on a
+ * disk, TMPDIR or /var/tmp. It is removed when the program exits or is ended,
+ * or by bench_remove(); its path is valid until then.
  */
 const char *bench_scratch(const char *parent);
-
-/* Removes a directory and all in it, if it is there. */
-void bench_remove(const char *directory);
+void bench_remove(const char *scratch);
 
 /* For people, on standard error. */
 void bench_say(const char *format, ...) __attribute__((format(printf, 1, 2)));

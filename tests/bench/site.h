@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A receiver in a process and on a core of its own, with fsync, its store in a
- * directory on the disk ($TMPDIR or /var/tmp), its table in /dev/shm; this
+ * directory on the disk, its table in /dev/shm; this
  * process is on the other cores, and may have speakers. What goes wrong ends
  * the program.
  */
@@ -28,8 +28,8 @@ struct site_shared {
 };
 
 struct site {
-	char directory[256], store[300], table[300];
-	char table_directory[64];
+	const char *directory, *table_directory;
+	char store[300], table[300];
 	struct certs *certs;
 	char *list;
 	struct uidrecv_receiver_options options;
