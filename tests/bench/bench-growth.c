@@ -51,17 +51,6 @@ static void emit(const char *table, const char *row, const char *column,
 	bench_emit(table, row, column, unit, &value, 1);
 }
 
-static struct speaker *speaker_of(struct site *site, uint32_t count, uint32_t i)
-{
-	size_t s = (size_t)((uint64_t)i * site->speakers.count / count);
-
-	while (i < site_first(site, count, s))
-		s--;
-	while (i >= site_first(site, count, s + 1))
-		s++;
-	return &site->speakers.list[s];
-}
-
 /* Says a record of so many random mappings; microseconds for each. */
 static double say_us(struct site *site, uint32_t count, uint32_t said,
 		     uint16_t op)
@@ -77,7 +66,7 @@ static double say_us(struct site *site, uint32_t count, uint32_t said,
 		if (op == UIDRECV_OP_MAP)
 			record.user_size =
 			    (uint8_t)bench_user(i + count + n, record.user);
-		speaker_say(speaker_of(site, count, i), &record);
+		speaker_say(site_speaker(site, count, i), &record);
 	}
 	for (size_t s = 0; s < site->speakers.count; s++)
 		speaker_say_end(&site->speakers.list[s]);
@@ -143,6 +132,7 @@ static void bench_mappings(const char *row, uint32_t count)
 	site_open(&site);
 	emit("growth", row, "start ms", "ms",
 	     (double)site.shared->list_ns / 1e6);
+	site_look_at_some(&site, count, NULL);
 	bench_lookups(&site, row, count);
 	emit("growth", row, "table bytes", "B",
 	     (double)site_figures(&site).table_bytes / count);

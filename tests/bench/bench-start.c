@@ -20,12 +20,6 @@
 #define AGENTS 4
 #define RUNS_MAX 15
 
-static void look_at_some(struct site *site)
-{
-	for (uint32_t i = 0; i < MAPPINGS; i += 997)
-		site_look(site, i, i);
-}
-
 static double scan_ms(const struct site *site)
 {
 	uint64_t start_ns;
@@ -67,7 +61,7 @@ int main(int argc, char **argv)
 			break;
 		site_kill(&site);
 	}
-	look_at_some(&site);
+	site_look_at_some(&site, MAPPINGS, NULL);
 	figures = site_figures(&site);
 	table_bytes = (double)figures.table_bytes / MAPPINGS;
 	memory_bytes = (double)figures.anon_bytes / MAPPINGS;

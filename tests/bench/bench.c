@@ -174,6 +174,19 @@ size_t bench_user(uint32_t i, char user[BENCH_USER_SIZE + 1])
 	return BENCH_USER_SIZE;
 }
 
+static int compare(const void *a, const void *b)
+{
+	double left = *(const double *)a, right = *(const double *)b;
+
+	return (left > right) - (left < right);
+}
+
+double bench_percentile(double *values, size_t count, size_t percent)
+{
+	qsort(values, count, sizeof(*values), compare);
+	return values[count * percent / 100];
+}
+
 void bench_emit(const char *table, const char *row, const char *column,
 		const char *unit, const double *values, size_t count)
 {

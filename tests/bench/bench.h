@@ -61,6 +61,9 @@ size_t bench_user(uint32_t i, char user[BENCH_USER_SIZE + 1]);
 /* An address beside that of i that is nobody's. */
 uint32_t bench_ipv4_missing(uint32_t i);
 
+/* Sorts the values, and returns the one above so many percent of them. */
+double bench_percentile(double *values, size_t count, size_t percent);
+
 /*
  * Prints a figure for each interleaved run, of which the reader of the table
  * takes the median. Rows of a table have one unit each.

@@ -326,6 +326,17 @@ uint32_t site_first(const struct site *site, uint32_t count, size_t speaker)
 	return (uint32_t)((uint64_t)count * speaker / site->speakers.count);
 }
 
+struct speaker *site_speaker(struct site *site, uint32_t count, uint32_t i)
+{
+	size_t s = (size_t)((uint64_t)i * site->speakers.count / count);
+
+	while (i < site_first(site, count, s))
+		s--;
+	while (i >= site_first(site, count, s + 1))
+		s++;
+	return &site->speakers.list[s];
+}
+
 void site_load(struct site *site, uint32_t count)
 {
 	struct uidrecv_record record = {.op = UIDRECV_OP_MAP};
@@ -369,4 +380,10 @@ void site_look(struct site *site, uint32_t i, uint32_t user)
 			   1 &&
 		       !strcmp(mapping.user, name),
 		   "an answer of the table");
+}
+
+void site_look_at_some(struct site *site, uint32_t count, const uint32_t *users)
+{
+	for (uint32_t i = 0; i < count; i += 997)
+		site_look(site, i, users ? users[i] : i);
 }

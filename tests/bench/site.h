@@ -75,9 +75,14 @@ struct site_figures site_figures(struct site *site);
  */
 void site_load(struct site *site, uint32_t count);
 uint32_t site_first(const struct site *site, uint32_t count, size_t speaker);
+/* Who says mapping i of so many. */
+struct speaker *site_speaker(struct site *site, uint32_t count, uint32_t i);
 
 /* Looks mapping i up in the table: the user must be that of mapping user. */
 void site_look(struct site *site, uint32_t i, uint32_t user);
+/* Some of so many mappings; users NULL: each has its own. */
+void site_look_at_some(struct site *site, uint32_t count,
+		       const uint32_t *users);
 
 /* Binds the process to the receiver's core, or to all others. */
 void site_pin(bool is_receiver);
