@@ -12,7 +12,7 @@
 
 #include <uidrecv/uidrecv.h>
 
-#include "speaker.h"
+#include "speakers.h"
 
 #define SITE_ROUNDS_MAX 1000000
 
