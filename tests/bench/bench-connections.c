@@ -156,7 +156,7 @@ static void order(int crowd, char what)
 
 static double kernel_bytes(void)
 {
-	return (double)(site_read_proc(getpid(), "../meminfo", "Slab:") << 10);
+	return (double)(bench_read_field("/proc/meminfo", "Slab:") << 10);
 }
 
 static void bench_memory(struct site *site, int crowd)

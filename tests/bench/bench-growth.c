@@ -177,7 +177,7 @@ static void bench_crowd(const char *row, uint32_t agents)
 /* Room for so many mappings in memory and on the disk, or for connections? */
 static bool has_room(uint32_t mappings, uint32_t agents)
 {
-	uint64_t bytes = site_read_proc(getpid(), "../meminfo", "MemAvailable:")
+	uint64_t bytes = bench_read_field("/proc/meminfo", "MemAvailable:")
 			 << 10;
 	struct rlimit files;
 	bool has_room;

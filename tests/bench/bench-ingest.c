@@ -116,13 +116,13 @@ static struct run change_bare(struct bare *bare, const struct site *site,
 	for (uint32_t i = 0; i < count; i++)
 		mappings[i] = order[(first + i) % MAPPINGS];
 	site_pin(true);
-	bytes = site_read_proc(getpid(), "io", "wchar:");
+	bytes = bench_read_field("/proc/self/io", "wchar:");
 	start_ns = bench_now_ns();
 	bare_put(bare, mappings, count, site->shared->rounds + round,
 		 site->shared->rounds_count - round);
 	run.us = (double)(bench_now_ns() - start_ns) / 1e3;
 	run.rate = count / run.us * 1e3;
-	bytes = site_read_proc(getpid(), "io", "wchar:") - bytes;
+	bytes = bench_read_field("/proc/self/io", "wchar:") - bytes;
 	run.bytes = (double)bytes / (double)count;
 	site_pin(false);
 	return run;

@@ -238,28 +238,13 @@ static void run_clock(const struct asked *asked, const char *size)
 	bench_emit("lookup", "clock, boot", "reader", "ns", ns, asked->runs);
 }
 
-/* The KiB that a line of a file of /proc tells; 0: there is none. */
-static uint64_t read_kib(const char *path, const char *name)
-{
-	FILE *file = fopen(path, "r");
-	size_t size = strlen(name);
-	uint64_t kib = 0;
-	char line[256];
-
-	while (file && kib == 0 && fgets(line, sizeof(line), file))
-		if (!strncmp(line, name, size))
-			kib = strtoull(line + size, NULL, 10);
-	if (file)
-		fclose(file);
-	return kib;
-}
-
 static bool has_room(const char *dir, uint32_t count)
 {
 	uint64_t needed = (uint64_t)count * BYTES_EACH;
 	struct statvfs status;
 
-	return read_kib("/proc/meminfo", "MemAvailable:") * 1024 > needed &&
+	return bench_read_field("/proc/meminfo", "MemAvailable:") * 1024 >
+		   needed &&
 	       statvfs(dir, &status) == 0 &&
 	       status.f_bavail * status.f_frsize > needed;
 }
@@ -307,8 +292,8 @@ static void run_huge(const char *dir, uint32_t count, const char *size)
 	open_peers(peers, 2,
 		   &(struct peer_site){
 		       .dir = dir, .count = count, .has_huge_pages = true});
-	if (read_kib("/proc/self/smaps_rollup", "ShmemPmdMapped:") &&
-	    read_kib("/proc/self/smaps_rollup", "AnonHugePages:"))
+	if (bench_read_field("/proc/self/smaps_rollup", "ShmemPmdMapped:") &&
+	    bench_read_field("/proc/self/smaps_rollup", "AnonHugePages:"))
 		for (enum peer_way way = 0; way <= PEER_BULK; way++) {
 			char row[64];
 

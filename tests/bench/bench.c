@@ -138,6 +138,24 @@ uint64_t bench_cpu_ns(void)
 	return read_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
+uint64_t bench_read_field(const char *path, const char *field)
+{
+	size_t size = strlen(field);
+	FILE *file = fopen(path, "re");
+	uint64_t value = 0;
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (strncmp(line, field, size))
+			continue;
+		value = strtoull(line + size, NULL, 10);
+		break;
+	}
+	if (file)
+		fclose(file);
+	return value;
+}
+
 uint64_t bench_random(uint64_t *seed)
 {
 	uint64_t x = *seed += UINT64_C(0x9e3779b97f4a7c15);

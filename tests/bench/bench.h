@@ -48,6 +48,9 @@ void bench_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 uint64_t bench_now_ns(void); /* CLOCK_MONOTONIC */
 uint64_t bench_cpu_ns(void); /* of this thread */
 
+/* The number after a field such as "wchar:" in a file of /proc; 0: none. */
+uint64_t bench_read_field(const char *path, const char *field);
+
 /* The same numbers in every run for the same seed; any seed. */
 uint64_t bench_random(uint64_t *seed);
 

@@ -37,29 +37,17 @@ void site_pin(bool is_receiver)
 	(void)sched_setaffinity(0, sizeof(set), &set);
 }
 
-uint64_t site_read_proc(pid_t pid, const char *file, const char *field)
+static uint64_t read_proc(pid_t pid, const char *file, const char *field)
 {
-	size_t size = strlen(field);
-	uint64_t value = 0;
-	char line[256];
-	FILE *stream;
+	char path[64];
 
-	snprintf(line, sizeof(line), "/proc/%d/%s", pid, file);
-	stream = fopen(line, "re");
-	while (stream && fgets(line, sizeof(line), stream)) {
-		if (strncmp(line, field, size))
-			continue;
-		value = strtoull(line + size, NULL, 10);
-		break;
-	}
-	if (stream)
-		fclose(stream);
-	return value;
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
+	return bench_read_field(path, field);
 }
 
 static uint64_t read_anon(pid_t pid)
 {
-	return site_read_proc(pid, "status", "RssAnon:") << 10;
+	return read_proc(pid, "status", "RssAnon:") << 10;
 }
 
 static struct certs *living; /* files that are to be removed, and */
@@ -309,9 +297,9 @@ struct site_figures site_figures(struct site *site)
 	    .stats = site->shared->stats,
 	    .cpu_ns = site->shared->cpu_ns,
 	    .rounds_count = site->shared->rounds_count,
-	    .write_bytes = site_read_proc(site->pid, "io", "wchar:"),
+	    .write_bytes = read_proc(site->pid, "io", "wchar:"),
 	    .disk_bytes = read_disk(site),
-	    .rss_bytes = site_read_proc(site->pid, "status", "VmRSS:") << 10,
+	    .rss_bytes = read_proc(site->pid, "status", "VmRSS:") << 10,
 	    .anon_bytes = read_anon(site->pid) - site->shared->anon_bytes,
 	    .store_bytes = (uint64_t)store.st_blocks * 512,
 	    .table_bytes = (uint64_t)table.st_blocks * 512,

@@ -87,7 +87,4 @@ void site_look_at_some(struct site *site, uint32_t count,
 /* Binds the process to the receiver's core, or to all others. */
 void site_pin(bool is_receiver);
 
-/* A field of /proc/PID/FILE, such as "wchar:"; 0: there is none. */
-uint64_t site_read_proc(pid_t pid, const char *file, const char *field);
-
 #endif
