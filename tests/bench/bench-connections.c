@@ -65,8 +65,8 @@ static void visit(struct speakers *speakers, uint16_t port, size_t count)
 
 static void bench_handshakes(struct site *site)
 {
-	size_t runs = bench_quick ? 3 : RUNS_MAX;
-	size_t count = bench_quick ? 300 : 1000;
+	size_t runs = bench_runs(RUNS_MAX, 3);
+	size_t count = bench_size(1000, 300);
 	double live[RUNS_MAX], plain[RUNS_MAX];
 	struct speakers *speakers = &site->speakers;
 	uint16_t port;
@@ -154,29 +154,30 @@ static void order(int crowd, char what)
 
 /* --- memory --- */
 
-static double kernel_bytes(void)
+static uint64_t kernel_bytes(void)
 {
-	return (double)(bench_read_field("/proc/meminfo", "Slab:") << 10);
+	return bench_read_field("/proc/meminfo", "Slab:") << 10;
 }
 
 static void bench_memory(struct site *site, int crowd)
 {
 	struct site_figures before = site_figures(site), after;
-	double kernel = kernel_bytes(), kib;
+	uint64_t kernel = kernel_bytes();
+	size_t others = site->speakers.count - STEADY;
+	double kib;
 	uint32_t lost;
 
 	order(crowd, 'a');
 	bench_must(recv(crowd, &lost, sizeof(lost), 0) == sizeof(lost),
 		   "the crowd connects");
-	usleep(SETTLE_US);
+	usleep(bench_size(SETTLE_US, SETTLE_US));
 	after = site_figures(site);
-	bench_must(after.stats.sessions == before.stats.sessions + CROWD,
+	bench_must(after.stats.sessions == before.stats.sessions + others,
 		   "all have a session");
-	kib = (double)(after.rss_bytes - before.rss_bytes) / CROWD / 1024;
+	kib = bench_per(after.rss_bytes, before.rss_bytes, others) / 1024;
 	bench_emit("connections", "memory of an idle connection", "receiver",
 		   "KiB", &kib, 1);
-	kernel = kernel_bytes() - kernel;
-	kib = kernel < 0 ? 0 : kernel / CROWD / 1024;
+	kib = bench_per(kernel_bytes(), kernel, others) / 1024;
 	bench_emit("connections", "memory of the kernel, both ends of it",
 		   "receiver", "KiB", &kib, 1);
 }
@@ -282,7 +283,7 @@ static void bench_storm(struct site *site, int crowd)
 {
 	static struct claims claims;
 	struct sched_param first = {.sched_priority = 1}, usual = {0};
-	uint64_t quiet_ns = UINT64_C(1000000000) * (bench_quick ? 3 : 10);
+	uint64_t quiet_ns = UINT64_C(1000000) * bench_size(10000, 3000);
 
 	claims.ms = calloc(CLAIMS_MAX, sizeof(*claims.ms));
 	bench_must(claims.ms != NULL, "memory");
@@ -302,7 +303,7 @@ int main(int argc, char **argv)
 	int crowd;
 
 	(void)bench_main_options(argc, argv);
-	site_init(&site, STEADY + CROWD);
+	site_init(&site, STEADY + bench_size(CROWD, CROWD));
 	site_pin(false);
 	site_start(&site);
 	crowd = start_crowd(&site);

@@ -30,7 +30,7 @@
 #include "bare.h"
 #include "bench.h"
 
-#define MAPPINGS 1000000
+#define MAPPINGS_MAX 1000000
 #define AGENTS 4
 #define RUNS_MAX 5
 #define CHANGED_ROW "changed claims, end to end"
@@ -46,12 +46,13 @@ struct run {
 	double batch;		  /* records a commit */
 };
 
-static uint32_t order[MAPPINGS];
-static uint32_t users[MAPPINGS]; /* whose user each has */
+static uint32_t mappings; /* there are */
+static uint32_t order[MAPPINGS_MAX];
+static uint32_t users[MAPPINGS_MAX]; /* whose user each has */
 
 static void shuffle(uint64_t seed)
 {
-	for (uint32_t i = 0; i < MAPPINGS; i++) {
+	for (uint32_t i = 0; i < mappings; i++) {
 		uint32_t at = (uint32_t)(bench_random(&seed) % (i + 1));
 
 		order[i] = order[at];
@@ -96,12 +97,12 @@ static struct run change(struct site *site, uint32_t first, uint32_t count,
 					.lifetime_s = lifetime_s};
 
 	for (uint32_t at = first; at < first + count; at++) {
-		uint32_t i = order[at % MAPPINGS];
+		uint32_t i = order[at % mappings];
 
-		users[i] += MAPPINGS;
+		users[i] += mappings;
 		record.address = uidrecv_address_from_ipv4(bench_ipv4(i));
 		record.user_size = (uint8_t)bench_user(users[i], record.user);
-		speaker_say(site_speaker(site, MAPPINGS, i), &record);
+		speaker_say(site_speaker(site, mappings, i), &record);
 	}
 	return say(site, count);
 }
@@ -109,16 +110,16 @@ static struct run change(struct site *site, uint32_t first, uint32_t count,
 static struct run change_bare(struct bare *bare, const struct site *site,
 			      uint32_t round, uint32_t first, uint32_t count)
 {
-	static uint32_t mappings[MAPPINGS];
+	static uint32_t changed[MAPPINGS_MAX];
 	uint64_t bytes, start_ns;
 	struct run run;
 
 	for (uint32_t i = 0; i < count; i++)
-		mappings[i] = order[(first + i) % MAPPINGS];
+		changed[i] = order[(first + i) % mappings];
 	site_pin(true);
 	bytes = bench_read_field("/proc/self/io", "wchar:");
 	start_ns = bench_now_ns();
-	bare_put(bare, mappings, count, site->shared->rounds + round,
+	bare_put(bare, changed, count, site->shared->rounds + round,
 		 site->shared->rounds_count - round);
 	run.us = (double)(bench_now_ns() - start_ns) / 1e3;
 	run.rate = count / run.us * 1e3;
@@ -135,7 +136,7 @@ static void emit(const char *table, const char *row, const char *column,
 {
 	double values[RUNS_MAX];
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count && i < RUNS_MAX; i++)
 		memcpy(&values[i], (const char *)&runs[i] + figure,
 		       sizeof(double));
 	bench_emit(table, row, column, unit, values, count);
@@ -146,20 +147,20 @@ static void prepare(struct site *site, struct bare *bare, size_t agents)
 {
 	site_init(site, agents);
 	site_open(site);
-	site_load(site, MAPPINGS);
+	site_load(site, mappings);
 	speakers_drop(&site->speakers);
 	site_stop(site);
 	bare_open(bare, site);
 	site_open(site);
-	for (uint32_t i = 0; i < MAPPINGS; i++)
+	for (uint32_t i = 0; i < mappings; i++)
 		users[i] = i;
 }
 
 static void bench_changes(struct site *site, struct bare *bare,
 			  const char *column, bool is_goal)
 {
-	uint32_t count = bench_quick ? 200000 : 500000;
-	size_t runs = bench_quick ? 3 : 5;
+	uint32_t count = bench_size(500000, 200000);
+	size_t runs = bench_runs(5, 3);
 	struct run live[RUNS_MAX], plain[RUNS_MAX];
 
 	shuffle(1);
@@ -177,7 +178,7 @@ static void bench_changes(struct site *site, struct bare *bare,
 			  column, live[i].rate, live[i].batch, live[i].bytes,
 			  plain[i].rate, plain[i].bytes);
 	}
-	site_look_at_some(site, MAPPINGS, users);
+	site_look_at_some(site, mappings, users);
 	emit("commits", CHANGED_ROW, column, "1", live, runs,
 	     offsetof(struct run, batch));
 	if (!is_goal) {
@@ -207,26 +208,26 @@ static struct run refresh(struct site *site, uint32_t count, bool in_order)
 		uint32_t i = in_order ? at : order[at];
 
 		record.address = uidrecv_address_from_ipv4(bench_ipv4(i));
-		speaker_say(site_speaker(site, MAPPINGS, i), &record);
+		speaker_say(site_speaker(site, mappings, i), &record);
 	}
 	return say(site, count);
 }
 
 static void bench_refreshes(struct site *site)
 {
-	size_t runs = bench_quick ? 2 : 5;
+	size_t runs = bench_runs(5, 2);
 	struct run random[RUNS_MAX], sorted[RUNS_MAX];
 
 	shuffle(2);
 	for (size_t i = 0; i < runs; i++) {
-		random[i] = refresh(site, MAPPINGS, false);
-		sorted[i] = refresh(site, MAPPINGS, true);
+		random[i] = refresh(site, mappings, false);
+		sorted[i] = refresh(site, mappings, true);
 		bench_say("refreshes: random %.0f ms, %.0f of CPU; by address "
 			  "%.0f ms, %.0f of CPU",
 			  random[i].us / 1e3, random[i].cpu_us / 1e3,
 			  sorted[i].us / 1e3, sorted[i].cpu_us / 1e3);
 	}
-	site_look_at_some(site, MAPPINGS, users);
+	site_look_at_some(site, mappings, users);
 	emit("ingest", "unchanged refreshes, per core of the receiver",
 	     "receiver", "k/s", random, runs, offsetof(struct run, core_rate));
 	emit("ingest", "unchanged refreshes, end to end", "receiver", "k/s",
@@ -247,13 +248,13 @@ static void bench_refreshes(struct site *site)
  */
 static void bench_rare_refreshes(struct site *site)
 {
-	size_t runs = bench_quick ? 1 : 3;
-	uint32_t count = 200000;
+	size_t runs = bench_runs(3, 1);
+	uint32_t count = bench_size(200000, 200000);
 	struct run rare[RUNS_MAX];
 
 	(void)change(site, 0, count, RARE_LIFETIME_S);
 	for (size_t i = 0; i < runs; i++) {
-		sleep(RARE_LIFETIME_S / 8 + 1);
+		sleep(bench_smoke ? 0 : RARE_LIFETIME_S / 8 + 1);
 		rare[i] = refresh(site, count, false);
 	}
 	emit("ingest", RARE_ROW ", per core", "receiver", "k/s", rare, runs,
@@ -271,7 +272,7 @@ static struct run refresh_all(struct site *site)
 	struct run run = {.batch = 1};
 	uint64_t start_ns;
 
-	speaker_refresh_all(speaker, MAPPINGS);
+	speaker_refresh_all(speaker, mappings);
 	start_ns = bench_now_ns();
 	speakers_finish(&site->speakers);
 	run.us = (double)(speaker->acked_ns - start_ns) / 1e3;
@@ -289,7 +290,7 @@ static void bench_refresh_all(struct site *site)
 
 	for (size_t i = 0; i < RUNS_MAX; i++)
 		runs[i] = refresh_all(site);
-	site_look_at_some(site, MAPPINGS, users);
+	site_look_at_some(site, mappings, users);
 	emit("refresh all", "frames", "receiver", "1", runs, RUNS_MAX,
 	     offsetof(struct run, batch));
 	emit("refresh all", "receiver CPU", "receiver", "us", runs, RUNS_MAX,
@@ -312,11 +313,11 @@ static void emit_latency(double *ms, size_t count, const char *column)
 static void bench_single_claims(struct site *site, struct bare *bare)
 {
 	static double live[1000], plain[1000];
-	size_t count = bench_quick ? 200 : 1000;
+	size_t count = bench_size(1000, 200);
 	uint32_t one = 1;
 
 	for (size_t i = 0; i < count; i++) {
-		uint32_t at = (uint32_t)i * 31 % MAPPINGS;
+		uint32_t at = (uint32_t)i * 31 % mappings;
 		uint64_t start_ns;
 
 		live[i] = change(site, at, 1, 0).us / 1e3;
@@ -359,6 +360,7 @@ int main(int argc, char **argv)
 	int next = bench_main_options(argc, argv);
 	const char *part = next < argc ? argv[next] : "";
 
+	mappings = bench_size(MAPPINGS_MAX, MAPPINGS_MAX);
 	if (strcmp(part, "one"))
 		bench_many_agents();
 	if (strcmp(part, "many"))

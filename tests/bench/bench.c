@@ -16,7 +16,7 @@
 #define SCRATCHES_MAX 8
 #define SCRATCH_MAX 200
 
-bool bench_quick;
+bool bench_quick, bench_smoke;
 
 static cpu_set_t processors;
 static char scratches[SCRATCHES_MAX][SCRATCH_MAX];
@@ -29,13 +29,29 @@ int bench_main_options(int argc, char **argv)
 	bench_must(sched_getaffinity(0, sizeof(processors), &processors) == 0,
 		   "sched_getaffinity()");
 	for (; i < argc && argv[i][0] == '-'; i++) {
-		if (strcmp(argv[i], "--quick")) {
-			fprintf(stderr, "usage: %s [--quick]\n", argv[0]);
+		bench_smoke = !strcmp(argv[i], "--smoke");
+		if (!bench_smoke && strcmp(argv[i], "--quick")) {
+			fprintf(stderr, "usage: %s [--quick | --smoke]\n",
+				argv[0]);
 			exit(strcmp(argv[i], "--help") ? 2 : 0);
 		}
 		bench_quick = true;
 	}
 	return i;
+}
+
+uint32_t bench_size(uint32_t full, uint32_t quick)
+{
+	if (bench_smoke)
+		return quick < 100 ? 1 : quick / 100;
+	return bench_quick ? quick : full;
+}
+
+size_t bench_runs(size_t full, size_t quick)
+{
+	if (bench_smoke && quick > 2)
+		return 2;
+	return bench_quick ? quick : full;
 }
 
 void bench_must(bool is_right, const char *what)
@@ -190,6 +206,11 @@ size_t bench_user(uint32_t i, char user[BENCH_USER_SIZE + 1])
 	}
 	user[BENCH_USER_SIZE] = '\0';
 	return BENCH_USER_SIZE;
+}
+
+double bench_per(uint64_t more, uint64_t less, uint64_t count)
+{
+	return more < less ? 0 : (double)(more - less) / (double)count;
 }
 
 static int compare(const void *a, const void *b)

@@ -12,16 +12,25 @@
 #include <stdint.h>
 
 #define BENCH_USER_SIZE 20
-#define BENCH_RUNS_MAX 64
-
-/* Set by --quick: fewer runs and smaller sizes. */
-extern bool bench_quick;
 
 /*
- * Reads --quick and --help, exits 2 for another option. Returns where the
- * other arguments begin.
+ * Set by --quick: fewer runs and smaller sizes; and by --smoke, both: so few
+ * that the figures mean nothing, under the names that they always have.
+ */
+extern bool bench_quick, bench_smoke;
+
+/*
+ * Reads --quick, --smoke and --help, exits 2 for another option. Returns where
+ * the other arguments begin.
  */
 int bench_main_options(int argc, char **argv);
+
+/*
+ * How many there are of something, and how often it is done: in full or with
+ * --quick. With --smoke it is a hundredth of the latter, and twice at the most.
+ */
+uint32_t bench_size(uint32_t full, uint32_t quick);
+size_t bench_runs(size_t full, size_t quick);
 
 /* Exits 1 and says what on standard error if it is not right. */
 void bench_must(bool is_right, const char *what);
@@ -64,6 +73,8 @@ size_t bench_user(uint32_t i, char user[BENCH_USER_SIZE + 1]);
 /* An address beside that of i that is nobody's. */
 uint32_t bench_ipv4_missing(uint32_t i);
 
+/* What is more of it, for each of so many; 0 if there is less. */
+double bench_per(uint64_t more, uint64_t less, uint64_t count);
 /* Sorts the values, and returns the one above so many percent of them. */
 double bench_percentile(double *values, size_t count, size_t percent);
 
