@@ -174,7 +174,8 @@ def write_page(path, found, outcomes, about):
     tables = {table: results.as_markdown(found, table)
               for table in found.tables()}
     tables['goals'] = goals.as_markdown(outcomes)
-    tables['machine'] = '\n'.join(f'* {line}' for line in about) + '\n'
+    tables['machine'] = ''.join(
+        page.wrapped(f'* {line}', '  ') + '\n' for line in about)
     text = path.read_text(encoding='utf-8')
     for name in set(page.places(text)) ^ set(tables):
         complain(f'{path}: no place, or no figures, for the table "{name}"')

@@ -127,6 +127,14 @@ Spread of the runs: 22% of their median, at most 25% (dependent, \
 hit, 1M / lmdb).
 ''')
 
+    def test_words_are_wrapped_on_a_page_and_tables_are_not(self):
+        text = LOOKUPS.replace('dependent, hit', 'dependent, ' + 'hit ' * 20)
+        lines = results.as_markdown(found(text), 'lookup').splitlines()
+        self.assertGreater(max(map(len, lines)), page.WIDTH)
+        for words in lines:
+            if not words.startswith('|'):
+                self.assertLessEqual(len(words), page.WIDTH)
+
     def test_a_page_is_filled_in_at_its_places_alone(self):
         text = ('a\n<!-- table: x -->\nold\n<!-- end of table -->\nb\n'
                 '<!-- table: y -->\nkept\n<!-- end of table -->\nc\n')
