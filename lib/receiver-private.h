@@ -87,8 +87,13 @@ static inline uint64_t ur_receiver_store_now_us(
 
 /* receiver-table.c */
 
-/* How many answers go into a new table together. */
+/*
+ * How many answers go into a new table together, and of how many the slots are
+ * asked for together meanwhile: the ways to small pages overlap within a group,
+ * and the memory comes while the next group is read.
+ */
 #define UR_FILLING_BATCH 32
+#define UR_FILLING_GROUP 8
 
 /*
  * A table that is not in place yet, and answers on their way into it. They wait

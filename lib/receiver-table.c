@@ -52,6 +52,14 @@ static void put_answers(struct ur_filling *filling)
 	filling->count = 0;
 }
 
+/* The memory of the newest few is asked for together: see UR_FILLING_GROUP. */
+static void prefetch_group(const struct ur_filling *filling)
+{
+	for (size_t i = filling->count - UR_FILLING_GROUP; i < filling->count;
+	     i++)
+		ur_table_prefetch(filling->table, filling->answers[i].address);
+}
+
 int ur_filling_add(void *user, const struct ur_change *change)
 {
 	struct ur_filling *filling = user;
@@ -59,13 +67,14 @@ int ur_filling_add(void *user, const struct ur_change *change)
 
 	if (filling->error)
 		return 0;
-	ur_table_prefetch(filling->table, change->address);
 	*answer = ur_round_answer(change);
 	if (change->user_size > 0)
 		memcpy(filling->users[filling->count], change->user,
 		       change->user_size);
 	answer->user = filling->users[filling->count];
-	if (++filling->count == UR_FILLING_BATCH)
+	if (++filling->count % UR_FILLING_GROUP == 0)
+		prefetch_group(filling);
+	if (filling->count == UR_FILLING_BATCH)
 		put_answers(filling);
 	return 0;
 }
