@@ -10,7 +10,7 @@
  *       form use it (Redis a pipeline of 100), others look up one by one
  * mix   hit: any mapping; zipf: the k-th most wanted 1/k as often as the first;
  *       hot: 1,000 of them; half miss: as often an address that is nobody's
- * size  how many mappings there are
+ * size  how many mappings there are; small pages: of 4 KiB, else huge ones
  *
  * All look up the same addresses in a run, but the slow ones fewer of them.
  * Other runs have other addresses, so that no run finds in the processor's
@@ -18,11 +18,10 @@
  * some lookups that do not count.
  */
 #include <math.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -282,43 +281,26 @@ static void run_size(uint32_t count, const char *size, size_t peers_count)
 	bench_remove(dir);
 }
 
-/* Those who have memory of their own have huge pages there. */
-static void run_huge(const char *dir, uint32_t count, const char *size)
+/* What huge pages are worth: the kernel is asked to give this process none. */
+static void run_small_pages(uint32_t count, const char *size)
 {
 	const struct peer *const peers[] = {&peer_reader, &peer_hash};
+	const char *dir = bench_scratch(BENCH_MEMORY);
 	struct asked asked = draw(HIT, count);
 
-	open_peers(peers, 2,
-		   &(struct peer_site){
-		       .dir = dir, .count = count, .has_huge_pages = true});
-	if (bench_read_field("/proc/self/smaps_rollup", "ShmemPmdMapped:") &&
-	    bench_read_field("/proc/self/smaps_rollup", "AnonHugePages:"))
-		for (enum peer_way way = 0; way <= PEER_BULK; way++) {
-			char row[64];
+	bench_must(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0, "prctl()");
+	open_peers(peers, 2, &(struct peer_site){.dir = dir, .count = count});
+	for (enum peer_way way = 0; way <= PEER_BULK; way++) {
+		char row[64];
 
-			snprintf(row, sizeof(row), "%s, hit, %s, huge pages",
-				 way_names[way], size);
-			compare(peers, 2, way, row, &asked);
-		}
-	else
-		bench_say("the kernel gives no huge pages");
-	close_peers(peers, 2);
-	forget(&asked);
-}
-
-/* The tmpfs is seen by this process alone, and goes with it. */
-static void try_huge(uint32_t count, const char *size)
-{
-	const char *dir = bench_scratch(BENCH_MEMORY);
-
-	if (unshare(CLONE_NEWNS) < 0 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("tmpfs", dir, "tmpfs", 0, "huge=always") < 0) {
-		bench_say("no tmpfs with huge pages; is this root?");
-		return;
+		snprintf(row, sizeof(row), "%s, hit, %s, small pages",
+			 way_names[way], size);
+		compare(peers, 2, way, row, &asked);
 	}
-	run_huge(dir, count, size);
-	umount2(dir, MNT_DETACH);
+	close_peers(peers, 2);
+	bench_must(prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0) == 0, "prctl()");
+	forget(&asked);
+	bench_remove(dir);
 }
 
 int main(int argc, char **argv)
@@ -331,6 +313,6 @@ int main(int argc, char **argv)
 	run_size(million, "1M", PEERS_MAX);
 	if (!bench_quick)
 		run_size(5000000, "5M", 5);
-	try_huge(million, "1M");
+	run_small_pages(million, "1M");
 	return 0;
 }
