@@ -74,8 +74,8 @@ static uint32_t draw_mapping(enum mix mix, uint32_t count, uint64_t *seed)
 static struct asked draw(enum mix mix, uint32_t count)
 {
 	struct asked asked = {
-	    .each = bench_quick ? 150000 : 250000,
-	    .runs = bench_quick ? 5 : RUNS_MAX,
+	    .each = bench_size(250000, 150000),
+	    .runs = bench_runs(RUNS_MAX, 5),
 	};
 	size_t all = asked.each * asked.runs;
 	uint64_t seed = (uint64_t)mix + 1;
@@ -238,38 +238,22 @@ static void run_clock(const struct asked *asked, const char *size)
 	bench_emit("lookup", "clock, boot", "reader", "ns", ns, asked->runs);
 }
 
-/* The KiB that a line of a file of /proc tells; 0: there is none. */
-static uint64_t read_kib(const char *path, const char *name)
-{
-	FILE *file = fopen(path, "r");
-	size_t size = strlen(name);
-	uint64_t kib = 0;
-	char line[256];
-
-	while (file && kib == 0 && fgets(line, sizeof(line), file))
-		if (!strncmp(line, name, size))
-			kib = strtoull(line + size, NULL, 10);
-	if (file)
-		fclose(file);
-	return kib;
-}
-
 static bool has_room(const char *dir, uint32_t count)
 {
 	uint64_t needed = (uint64_t)count * BYTES_EACH;
 	struct statvfs status;
 
-	return read_kib("/proc/meminfo", "MemAvailable:") * 1024 > needed &&
+	return bench_read_field("/proc/meminfo", "MemAvailable:") * 1024 >
+		   needed &&
 	       statvfs(dir, &status) == 0 &&
 	       status.f_bavail * status.f_frsize > needed;
 }
 
-static void run_size(uint32_t count, const char *size, bool has_all)
+static void run_size(uint32_t count, const char *size, size_t peers_count)
 {
 	const struct peer *peers[PEERS_MAX] = {&peer_reader, &peer_lmdb,
 					       &peer_hash,   &peer_sqlite,
 					       &peer_redis,  &peer_maxminddb};
-	size_t peers_count = !has_all ? 3 : count == 1000000 ? 6 : 5;
 	const char *dir = bench_scratch(BENCH_MEMORY);
 
 	if (!has_room(dir, count)) {
@@ -288,7 +272,7 @@ static void run_size(uint32_t count, const char *size, bool has_all)
 				 mix_names[mix], size);
 			compare(peers, peers_count, way, row, &asked);
 		}
-		if (mix == HIT && count == 1000000) {
+		if (mix == HIT && peers_count == PEERS_MAX) {
 			run_mget(&asked, count, size);
 			run_clock(&asked, size);
 		}
@@ -307,8 +291,8 @@ static void run_huge(const char *dir, uint32_t count, const char *size)
 	open_peers(peers, 2,
 		   &(struct peer_site){
 		       .dir = dir, .count = count, .has_huge_pages = true});
-	if (read_kib("/proc/self/smaps_rollup", "ShmemPmdMapped:") &&
-	    read_kib("/proc/self/smaps_rollup", "AnonHugePages:"))
+	if (bench_read_field("/proc/self/smaps_rollup", "ShmemPmdMapped:") &&
+	    bench_read_field("/proc/self/smaps_rollup", "AnonHugePages:"))
 		for (enum peer_way way = 0; way <= PEER_BULK; way++) {
 			char row[64];
 
@@ -339,11 +323,14 @@ static void try_huge(uint32_t count, const char *size)
 
 int main(int argc, char **argv)
 {
+	uint32_t million;
+
 	bench_main_options(argc, argv);
-	run_size(100000, "100k", !bench_quick);
-	run_size(1000000, "1M", true);
+	million = bench_size(1000000, 1000000);
+	run_size(bench_size(100000, 100000), "100k", bench_quick ? 3 : 5);
+	run_size(million, "1M", PEERS_MAX);
 	if (!bench_quick)
-		run_size(5000000, "5M", true);
-	try_huge(1000000, "1M");
+		run_size(5000000, "5M", 5);
+	try_huge(million, "1M");
 	return 0;
 }
