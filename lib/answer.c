@@ -66,8 +66,11 @@ uint64_t ur_answer_contended_until(const struct ur_cell *cell,
 				   const struct ur_ranks *ranks,
 				   uint64_t now_us)
 {
+	const struct ur_claim *answer;
 	size_t count;
-	const struct ur_claim *answer = choose(cell, ranks, now_us, &count);
 
+	if (cell->claims_count < 2)
+		return UR_TIME_NEVER;
+	answer = choose(cell, ranks, now_us, &count);
 	return count > 1 ? answer->deadline_us : UR_TIME_NEVER;
 }

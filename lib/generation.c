@@ -12,9 +12,12 @@
 #include "clock.h"
 #include "generation.h"
 #include "layout.h"
+#include "pages.h"
 
 #define TEMPORARY_DIGITS 16
-#define POPULATE_WRITE 23 /* MADV_, of Linux 5.14; older headers lack it */
+/* MADV_, of Linux 5.14 and 6.1; older headers lack them. */
+#define POPULATE_WRITE 23
+#define COLLAPSE 25
 
 static int set_layout(struct ur_table_layout *layout,
 		      const struct ur_table_layout *wanted, uint64_t base_us)
@@ -41,36 +44,66 @@ static int set_layout(struct ur_table_layout *layout,
 	return r;
 }
 
-static int allocate(int fd, const struct ur_generation_site *site, off_t size)
+static int make_file(int fd, const struct ur_generation_site *site, off_t size)
 {
-	int error;
-
 	if (site->group != (gid_t)-1 && fchown(fd, (uid_t)-1, site->group) < 0)
 		return -errno;
 	if (fchmod(fd, site->mode) < 0 || ftruncate(fd, size) < 0)
 		return -errno;
+	return 0;
+}
+
+/*
+ * Huge pages: a slot is then found without walking to its page, by readers
+ * too, and there are fewer pages to make. The kernel makes each of what is
+ * there of it, so there has to be something. Where it cannot, nothing is lost.
+ */
+static void take_huge_pages(struct ur_generation *generation, int fd)
+{
+	size_t size = generation->layout.file_bytes & ~(UR_PAGES_HUGE - 1);
+
+	for (size_t at = 0; at < size; at += UR_PAGES_HUGE)
+		if (posix_fallocate(fd, (off_t)at, 1) != 0)
+			return;
+	if (size > 0)
+		(void)madvise(generation->bytes, size, COLLAPSE);
+}
+
+static int take_pages(struct ur_generation *generation, int fd)
+{
+	const struct ur_table_layout *layout = &generation->layout;
+	int error;
+
+	take_huge_pages(generation, fd);
 	/* A full disk must fail here, not as SIGBUS in the middle of a put. */
 	do
-		error = posix_fallocate(fd, 0, size);
+		error = posix_fallocate(fd, 0, (off_t)layout->file_bytes);
 	while (error == EINTR);
-	return -error;
+	if (error != 0)
+		return -error;
+	/*
+	 * A table is filled in the order of a hash, which would take a page
+	 * fault for each page. An old kernel that cannot is right, and slower.
+	 */
+	(void)madvise(generation->bytes, layout->names_offset, POPULATE_WRITE);
+	return 0;
 }
 
 static int map(struct ur_generation *generation, int fd)
 {
 	struct ur_table_layout *layout = &generation->layout;
 	char *bytes;
+	int r;
 
-	bytes = mmap(NULL, layout->file_bytes, PROT_READ | PROT_WRITE,
-		     MAP_SHARED, fd, 0);
+	bytes = ur_pages_map(fd, layout->file_bytes, PROT_READ | PROT_WRITE);
 	if (bytes == MAP_FAILED)
 		return -errno;
-	/*
-	 * A table is filled in the order of a hash, which would take a page
-	 * fault for each page. An old kernel that cannot is right, and slower.
-	 */
-	(void)madvise(bytes, layout->names_offset, POPULATE_WRITE);
 	generation->bytes = bytes;
+	r = take_pages(generation, fd);
+	if (r < 0) {
+		munmap(bytes, layout->file_bytes);
+		return r;
+	}
 	generation->header = (void *)bytes;
 	generation->lines = (void *)(bytes + layout->lines_offset);
 	generation->slots = (void *)(bytes + layout->slots_offset);
@@ -108,7 +141,7 @@ int ur_generation_create(struct ur_generation *generation,
 	fd = create_file(&made, site);
 	if (fd < 0)
 		return fd;
-	r = allocate(fd, site, (off_t)made.layout.file_bytes);
+	r = make_file(fd, site, (off_t)made.layout.file_bytes);
 	if (r == 0)
 		r = map(&made, fd);
 	close(fd);

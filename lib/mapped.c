@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "mapped.h"
+#include "pages.h"
 
 int ur_trust_init(struct ur_trust *trust)
 {
@@ -56,7 +57,7 @@ static int map(struct ur_mapped *mapped, int fd, const struct ur_trust *trust)
 	if (r < 0)
 		return r;
 	size = (size_t)status.st_size;
-	bytes = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	bytes = ur_pages_map(fd, size, PROT_READ);
 	if (bytes == MAP_FAILED)
 		return -errno;
 	r = ur_view_init(&view, bytes, size);

@@ -148,6 +148,7 @@ static void move_sessions(struct uidrecv_receiver *receiver,
 struct keeping {
 	const struct ur_peer **by_id;
 	size_t count;
+	struct ur_filling *filling;
 };
 
 static bool keep_claim(void *user, uint32_t agent,
@@ -169,14 +170,27 @@ static bool keep_system(void *user, uint32_t agent,
 	       !ur_admit_system(keeping->by_id[agent]->right, system);
 }
 
-/* Drops the systems and claims that the list does not allow any more. */
+static int fill(void *user, const struct ur_change *answer)
+{
+	const struct keeping *keeping = user;
+
+	return ur_filling_add(keeping->filling, answer);
+}
+
+/*
+ * Drops the systems and claims that the list does not allow any more, and fills
+ * the table with what is left, in one walk.
+ */
 static int restrict_store(struct uidrecv_receiver *receiver,
-			  const struct ur_peer *peers, size_t count)
+			  const struct ur_peer *peers, size_t count,
+			  struct ur_ranks ranks, struct ur_filling *filling)
 {
 	struct keeping keeping = {
 	    .count = (size_t)ur_store_get_agent_id_max(receiver->store) + 1,
+	    .filling = filling,
 	};
-	uint64_t now_us, wall_us;
+	struct ur_store_list list = {ranks, keep_claim, fill, &keeping};
+	uint64_t now_us = filling->now_us, wall_us;
 	int error;
 
 	keeping.by_id = calloc(keeping.count, sizeof(*keeping.by_id));
@@ -185,13 +199,12 @@ static int restrict_store(struct uidrecv_receiver *receiver,
 	for (size_t i = 0; i < count; i++)
 		if (peers[i].id)
 			keeping.by_id[peers[i].id] = &peers[i];
-	now_us = ur_receiver_store_now_us(receiver);
 	wall_us = ur_clock_wall_us();
 	error = ur_store_restrict_systems(receiver->store, now_us, wall_us,
 					  keep_system, &keeping);
 	if (!error)
-		error = ur_store_restrict(receiver->store, now_us, wall_us,
-					  keep_claim, &keeping);
+		error =
+		    ur_store_restrict(receiver->store, now_us, wall_us, &list);
 	free(keeping.by_id);
 	return error;
 }
@@ -204,8 +217,10 @@ static bool has_dial(const struct uidrecv_rights *rights)
 	return false;
 }
 
+/* The table is yet to be put in place, if this succeeds. */
 static int replace_agents(struct uidrecv_receiver *receiver,
-			  struct uidrecv_rights *rights)
+			  struct uidrecv_rights *rights,
+			  struct ur_filling *filling)
 {
 	size_t count = uidrecv_rights_count(rights), ranks_count;
 	struct ur_peer *peers = make_peers(receiver, rights);
@@ -219,9 +234,14 @@ static int replace_agents(struct uidrecv_receiver *receiver,
 		error =
 		    make_ranks(receiver, peers, count, &ranks, &ranks_count);
 	if (!error) {
-		error = restrict_store(receiver, peers, count);
-		if (error)
+		struct ur_ranks others = {ranks, ranks_count};
+
+		ur_receiver_begin_table(receiver, filling);
+		error = restrict_store(receiver, peers, count, others, filling);
+		if (error) {
+			ur_receiver_drop_table(filling);
 			free(ranks);
+		}
 	}
 	if (error) {
 		ur_receiver_use_dials(receiver); /* the former ones */
@@ -242,6 +262,7 @@ static int replace_agents(struct uidrecv_receiver *receiver,
 int uidrecv_receiver_set_agents(struct uidrecv_receiver *receiver,
 				const struct uidrecv_rights *rights)
 {
+	struct ur_filling filling;
 	struct uidrecv_rights *copy;
 	int error;
 
@@ -261,7 +282,7 @@ int uidrecv_receiver_set_agents(struct uidrecv_receiver *receiver,
 		copy = NULL;
 	if (!copy)
 		return -ENOMEM;
-	error = replace_agents(receiver, copy);
+	error = replace_agents(receiver, copy, &filling);
 	if (error) {
 		uidrecv_rights_free(copy);
 		return error;
@@ -269,7 +290,7 @@ int uidrecv_receiver_set_agents(struct uidrecv_receiver *receiver,
 	ur_log(&receiver->log, UIDRECV_LOG_INFO,
 	       "%zu agents are on the list now", receiver->peers_count);
 	/* Priorities may have changed any answer. */
-	return ur_receiver_publish(receiver);
+	return ur_receiver_publish(receiver, &filling);
 }
 
 int ur_receiver_load_certificates(struct uidrecv_receiver *receiver,

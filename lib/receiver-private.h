@@ -85,16 +85,55 @@ static inline uint64_t ur_receiver_store_now_us(
 	return receiver->loop.now_us + ur_store_get_base_us(receiver->store);
 }
 
+/* receiver-table.c */
+
+/*
+ * How many answers go into a new table together, and of how many the slots are
+ * asked for together meanwhile: the ways to small pages overlap within a group,
+ * and the memory comes while the next group is read.
+ */
+#define UR_FILLING_BATCH 32
+#define UR_FILLING_GROUP 8
+
+/*
+ * A table that is not in place yet, and answers on their way into it. They wait
+ * while the memory of their slots comes.
+ */
+struct ur_filling {
+	struct ur_table *table;
+	int error; /* sticky: it cannot be made, or not filled */
+	uint64_t now_us;
+	size_t count;
+	struct ur_table_answer answers[UR_FILLING_BATCH];
+	char users[UR_FILLING_BATCH][UIDRECV_NAME_MAX];
+};
+
+/*
+ * Begins a new table, to be filled with all that the store answers. It ends
+ * with one of the two below, whatever comes of it.
+ */
+void ur_receiver_begin_table(struct uidrecv_receiver *receiver,
+			     struct ur_filling *filling);
+
+/* For ur_store_scan(), which it never stops. */
+int ur_filling_add(void *user, const struct ur_change *change);
+
+/* Puts it in place. On failure the former one stays. */
+int ur_receiver_end_table(struct uidrecv_receiver *receiver,
+			  struct ur_filling *filling);
+void ur_receiver_drop_table(struct ur_filling *filling);
+
+/* Makes a new table of the whole store and puts it in place. */
+int ur_receiver_rebuild_table(struct uidrecv_receiver *receiver);
+
 /* receiver.c */
 
 /* Runs the round; on failure it blocks reading and sets the retry timer. */
 int ur_receiver_run_round(struct uidrecv_receiver *receiver);
 
-/* Makes a new table of the whole store and puts it in place. */
-int ur_receiver_rebuild_table(struct uidrecv_receiver *receiver);
-
-/* The same; on failure it blocks reading, and dispatch tries again. */
-int ur_receiver_publish(struct uidrecv_receiver *receiver);
+/* Puts a table in place; on failure it blocks reading, and dispatch tries. */
+int ur_receiver_publish(struct uidrecv_receiver *receiver,
+			struct ur_filling *filling);
 
 /* Publishes what the store has changed by itself; likewise on failure. */
 void ur_receiver_publish_changes(struct uidrecv_receiver *receiver);

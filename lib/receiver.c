@@ -14,107 +14,8 @@
 #define RETRY_MAX_US (5 * SECOND_US)
 #define STOP_US (2 * SECOND_US)
 
-/* How many answers a table is filled with at a time. */
-#define FILL_BATCH 32
-
 /* Addresses that the collector looks at in a second. */
 #define COLLECT_ROWS 20000
-
-/* Answers on their way into a new table; together, to wait for memory once. */
-struct filling {
-	struct ur_table *table;
-	uint64_t now_us;
-	size_t count;
-	struct ur_table_answer answers[FILL_BATCH];
-	char users[FILL_BATCH][UIDRECV_NAME_MAX];
-};
-
-static int put_answers(struct filling *filling)
-{
-	int error = 0;
-
-	for (size_t i = 0; i < filling->count; i++)
-		ur_table_prefetch(filling->table, filling->answers[i].address);
-	for (size_t i = 0; !error && i < filling->count; i++)
-		error = ur_table_put(filling->table, &filling->answers[i],
-				     filling->now_us);
-	filling->count = 0;
-	return error;
-}
-
-static int take_answer(void *user, const struct ur_change *change)
-{
-	struct filling *filling = user;
-	struct ur_table_answer *answer = &filling->answers[filling->count];
-
-	*answer = ur_round_answer(change);
-	if (change->user_size > 0)
-		memcpy(filling->users[filling->count], change->user,
-		       change->user_size);
-	answer->user = filling->users[filling->count];
-	return ++filling->count < FILL_BATCH ? 0 : put_answers(filling);
-}
-
-static int fill_table(struct uidrecv_receiver *receiver, struct ur_table *table)
-{
-	uint32_t max = ur_store_get_agent_id_max(receiver->store);
-	uint64_t now_us = ur_receiver_store_now_us(receiver);
-	struct filling filling = {.table = table, .now_us = now_us};
-	struct ur_change stale;
-	int error = 0;
-
-	/* What is still listed was judged before, maybe by another list. */
-	while (ur_store_next_change(receiver->store, &stale) == 1)
-		;
-	for (uint32_t id = 1; !error && id <= max; id++) {
-		const char *name = ur_store_get_agent_name(receiver->store, id);
-
-		if (name)
-			error =
-			    ur_table_add_agent(table, id, name, strlen(name));
-	}
-	if (!error)
-		error = ur_store_scan(receiver->store, now_us, take_answer,
-				      &filling);
-	return error ? error : put_answers(&filling);
-}
-
-int ur_receiver_rebuild_table(struct uidrecv_receiver *receiver)
-{
-	struct ur_store_stats stats;
-	struct ur_table_options options = {
-	    .path = receiver->table_path,
-	    .mode = receiver->options.table_mode,
-	    .group = (gid_t)receiver->options.table_group_plus_1 - 1,
-	    .base_us = ur_store_get_base_us(receiver->store),
-	    .change_min = ur_receiver_store_now_us(receiver),
-	};
-	struct ur_table *table;
-	int error;
-
-	ur_store_get_stats(receiver->store, &stats);
-	options.entries_hint = stats.addresses;
-	if (receiver->table &&
-	    ur_table_get_change(receiver->table) >= options.change_min)
-		options.change_min = ur_table_get_change(receiver->table) + 1;
-	error = ur_table_create(&table, &options);
-	if (error)
-		return error;
-	error = fill_table(receiver, table);
-	if (!error)
-		error = ur_table_publish(table);
-	if (error) {
-		ur_table_close(table);
-		return error;
-	}
-	ur_table_beat(table);
-	ur_table_close(receiver->table);
-	receiver->table = table;
-	ur_former_close(receiver->round.former);
-	receiver->round.former = NULL;
-	receiver->round.publish_failed = false;
-	return 0;
-}
 
 /* Sends what completions queued, and lets those that wait go on. */
 static void after_round(struct uidrecv_receiver *receiver)
@@ -144,9 +45,10 @@ static void block(struct uidrecv_receiver *receiver, int error)
 		receiver->retry_us = RETRY_MAX_US;
 }
 
-int ur_receiver_publish(struct uidrecv_receiver *receiver)
+int ur_receiver_publish(struct uidrecv_receiver *receiver,
+			struct ur_filling *filling)
 {
-	int error = ur_receiver_rebuild_table(receiver);
+	int error = ur_receiver_end_table(receiver, filling);
 
 	if (error) {
 		receiver->round.publish_failed = true;

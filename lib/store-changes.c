@@ -10,6 +10,7 @@
 #include "answer.h"
 
 void ur_store_answer_of(const struct ur_store *store,
+			const struct ur_ranks *ranks,
 			struct uidrecv_address address,
 			const struct ur_cell *cell, uint64_t now_us,
 			struct ur_change *ret_answer)
@@ -26,7 +27,7 @@ void ur_store_answer_of(const struct ur_store *store,
 		ret_answer->block_size = system->config.block_size;
 		return;
 	}
-	claim = ur_answer(cell, &store->ranks, now_us);
+	claim = ur_answer(cell, ranks, now_us);
 	if (!claim)
 		return;
 	ret_answer->deadline_us = claim->deadline_us;
@@ -72,7 +73,8 @@ int ur_store_changes_add(struct ur_store *store, struct uidrecv_address address,
 
 	if (rc < 0)
 		return rc;
-	ur_store_answer_of(store, address, cell, now_us, &answer);
+	ur_store_answer_of(store, &store->ranks, address, cell, now_us,
+			   &answer);
 	change = &changes->list[changes->count++];
 	change->address = address;
 	change->contended_until_us =

@@ -226,8 +226,9 @@ int ur_store_changes_add_epoch(struct ur_store *store, enum ur_change_kind kind,
 			       uint64_t time_us);
 void ur_store_changes_commit(struct ur_store_changes *changes);
 void ur_store_changes_abort(struct ur_store_changes *changes);
-/* The system of the address, or what its claims answer. */
+/* The system of the address, or what its claims answer by these ranks. */
 void ur_store_answer_of(const struct ur_store *store,
+			const struct ur_ranks *ranks,
 			struct uidrecv_address address,
 			const struct ur_cell *cell, uint64_t now_us,
 			struct ur_change *ret_answer);

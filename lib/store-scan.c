@@ -101,48 +101,72 @@ int ur_store_walk_next(struct ur_store_walk *walk, struct ur_cell *cell,
 	return 1;
 }
 
-static int scan_one(struct ur_store *store, struct uidrecv_address address,
-		    uint64_t now_us, struct ur_watch *watch,
-		    int (*each)(void *user, const struct ur_change *answer),
-		    void *user)
+/* A walk that tells who answers, and whom to watch. */
+struct scan {
+	const struct ur_ranks *ranks;
+	int (*each)(void *user, const struct ur_change *answer);
+	void *user;
+	uint64_t now_us;
+	struct ur_watch watch;
+};
+
+/* Tells of the scanned cell. */
+static int scan_one(struct ur_store *store, struct scan *scan,
+		    struct uidrecv_address address)
 {
-	uint64_t until_us;
 	const struct ur_agent_row *row;
 	struct ur_change answer;
+	uint64_t until_us;
 	int rc;
 
 	/* The addresses of systems follow, whether or not they have a cell. */
 	if (ur_systems_at(&store->systems, address))
 		return 0;
-	until_us =
-	    ur_answer_contended_until(&store->scanned, &store->ranks, now_us);
+	until_us = ur_answer_contended_until(&store->scanned, scan->ranks,
+					     scan->now_us);
 	if (until_us != UR_TIME_NEVER) {
-		rc = ur_watch_reserve(watch, 1);
+		rc = ur_watch_reserve(&scan->watch, 1);
 		if (rc < 0)
 			return rc;
-		ur_watch_set(watch, address, until_us);
+		ur_watch_set(&scan->watch, address, until_us);
 	}
-	ur_store_answer_of(store, address, &store->scanned, now_us, &answer);
+	ur_store_answer_of(store, scan->ranks, address, &store->scanned,
+			   scan->now_us, &answer);
 	if (answer.user_size == 0)
 		return 0;
 	row = ur_store_get_agent_by_id(store, answer.agent);
 	answer.epoch = ur_epochs_group(&row->epochs, answer.epoch);
-	return each(user, &answer);
+	return scan->each(scan->user, &answer);
 }
 
-static int scan_systems(struct ur_store *store, uint64_t now_us,
-			int (*each)(void *user, const struct ur_change *answer),
-			void *user)
+static int scan_systems(struct ur_store *store, const struct scan *scan)
 {
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < store->systems.places_count; i++) {
 		struct ur_change answer;
 
-		ur_store_answer_of(store, store->systems.places[i].address,
-				   &store->scanned, now_us, &answer);
-		rc = each(user, &answer);
+		ur_store_answer_of(store, scan->ranks,
+				   store->systems.places[i].address,
+				   &store->scanned, scan->now_us, &answer);
+		rc = scan->each(scan->user, &answer);
 	}
+	return rc;
+}
+
+/* All cells were told of, or it ended in an error. */
+static int end_scan(struct ur_store *store, struct scan *scan, int rc)
+{
+	if (rc == 0)
+		rc = scan_systems(store, scan);
+	if (rc == 0) {
+		struct ur_watch former = store->watch;
+
+		store->watch = scan->watch;
+		scan->watch = former;
+		store->has_lost_changes = false;
+	}
+	ur_watch_done(&scan->watch);
 	return rc;
 }
 
@@ -150,7 +174,10 @@ int ur_store_scan(struct ur_store *store, uint64_t now_us,
 		  int (*each)(void *user, const struct ur_change *answer),
 		  void *user)
 {
-	struct ur_watch watch = {0};
+	struct scan scan = {.ranks = &store->ranks,
+			    .each = each,
+			    .user = user,
+			    .watch.seed = store->watch.seed};
 	struct ur_store_walk walk;
 	struct uidrecv_address address;
 	MDB_txn *txn;
@@ -160,28 +187,17 @@ int ur_store_scan(struct ur_store *store, uint64_t now_us,
 		rc = ur_store_read_begin(store, &txn);
 	if (rc < 0)
 		return rc;
-	now_us = ur_store_clamp(store, now_us);
-	watch.seed = store->watch.seed;
+	scan.now_us = ur_store_clamp(store, now_us);
 	ur_store_walk_start(&walk, store, txn, NULL);
 	do {
 		rc = ur_store_walk_next(&walk, &store->scanned, &address);
 		if (rc != 1)
 			break;
-		rc = scan_one(store, address, now_us, &watch, each, user);
+		rc = scan_one(store, &scan, address);
 	} while (rc == 0);
 	ur_store_walk_pause(&walk);
 	mdb_txn_abort(txn);
-	if (rc == 0)
-		rc = scan_systems(store, now_us, each, user);
-	if (rc == 0) {
-		struct ur_watch former = store->watch;
-
-		store->watch = watch;
-		watch = former;
-		store->has_lost_changes = false;
-	}
-	ur_watch_done(&watch);
-	return rc;
+	return end_scan(store, &scan, rc);
 }
 
 int ur_store_settle(struct ur_store *store, size_t max, uint64_t now_us)
@@ -216,11 +232,12 @@ int ur_store_settle(struct ur_store *store, size_t max, uint64_t now_us)
 	return ur_watch_get_due(&store->watch, now_us, &address);
 }
 
+/* A walk that drops what another list refuses, and tells who answers then. */
 struct restriction {
-	bool (*keep)(void *user, uint32_t agent, struct uidrecv_address address,
-		     const struct ur_claim *claim);
-	void *user;
-	uint64_t now_us;
+	const struct ur_store_list *list;
+	struct scan scan;
+	struct uidrecv_address place; /* where the next round goes on */
+	bool has_place;
 };
 
 /*
@@ -228,7 +245,7 @@ struct restriction {
  * may have somebody else answer, and lives are lent to answers alone.
  */
 static int restrict_one(struct ur_store *store,
-			const struct restriction *restriction,
+			const struct ur_store_list *list,
 			struct uidrecv_address address)
 {
 	struct ur_cell *cell = &store->scanned;
@@ -242,8 +259,7 @@ static int restrict_one(struct ur_store *store,
 
 		if (!agent)
 			return UIDRECV_E_STORE_DAMAGED;
-		if (restriction->keep(restriction->user, claim->agent, address,
-				      claim))
+		if (list->keep(list->user, claim->agent, address, claim))
 			continue;
 		ur_store_agent_lose(store, agent, claim);
 		ur_cell_remove(cell, claim);
@@ -254,8 +270,7 @@ static int restrict_one(struct ur_store *store,
 
 /* Returns 1 if there are more rows, 0 at the end, or an error. */
 static int restrict_rows(struct ur_store *store,
-			 const struct restriction *restriction,
-			 struct uidrecv_address *place, bool *has_place)
+			 struct restriction *restriction)
 {
 	struct ur_store_walk walk;
 	struct uidrecv_address address;
@@ -263,53 +278,54 @@ static int restrict_rows(struct ur_store *store,
 	int rc = 1;
 
 	ur_store_walk_start(&walk, store, store->txn,
-			    *has_place ? place : NULL);
+			    restriction->has_place ? &restriction->place
+						   : NULL);
 	for (int i = 0; i < READ_MAX && changed < CHANGED_MAX; i++) {
 		rc = ur_store_walk_next(&walk, &store->scanned, &address);
 		if (rc != 1)
 			break;
-		rc = restrict_one(store, restriction, address);
+		rc = restrict_one(store, restriction->list, address);
 		if (rc > 0) {
 			changed++;
 			ur_store_walk_pause(&walk);
 			rc = ur_store_cell_put(store, address, &store->scanned);
 			if (rc == 0)
-				rc = ur_store_changes_add(store, address,
-							  &store->scanned,
-							  restriction->now_us);
+				rc = ur_store_changes_add(
+				    store, address, &store->scanned,
+				    restriction->scan.now_us);
 		}
+		if (rc == 0)
+			rc = scan_one(store, &restriction->scan, address);
 		if (rc < 0)
 			break;
 		rc = 1;
 	}
 	ur_store_walk_pause(&walk);
-	*place = walk.last;
-	*has_place = walk.has_last;
+	restriction->place = walk.last;
+	restriction->has_place = walk.has_last;
 	return rc;
 }
 
 int ur_store_restrict(struct ur_store *store, uint64_t now_us, uint64_t wall_us,
-		      bool (*keep)(void *user, uint32_t agent,
-				   struct uidrecv_address address,
-				   const struct ur_claim *claim),
-		      void *user)
+		      const struct ur_store_list *list)
 {
-	struct restriction restriction = {keep, user, 0};
-	struct uidrecv_address place = {0, 0};
-	bool has_place = false;
-	int more = 1;
+	struct restriction restriction = {
+	    .list = list,
+	    .scan = {.ranks = &list->ranks,
+		     .each = list->each,
+		     .user = list->user,
+		     .now_us = ur_store_clamp(store, now_us),
+		     .watch.seed = store->watch.seed},
+	};
+	int more = 1, rc = 0;
 
-	restriction.now_us = ur_store_clamp(store, now_us);
-	while (more > 0) {
-		int rc = ur_store_begin(store);
-
+	while (rc == 0 && more > 0) {
+		rc = ur_store_begin(store);
 		if (rc < 0)
-			return rc;
-		more = restrict_rows(store, &restriction, &place, &has_place);
+			break;
+		more = restrict_rows(store, &restriction);
 		store->error = more < 0 ? more : 0;
 		rc = ur_store_commit(store, now_us, wall_us);
-		if (rc < 0)
-			return rc;
 	}
-	return 0;
+	return end_scan(store, &restriction.scan, rc);
 }

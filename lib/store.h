@@ -326,16 +326,24 @@ int ur_store_restrict_systems(struct ur_store *store, uint64_t now_us,
 					   const struct uidrecv_system *system),
 			      void *user);
 
+/* What another list of agents says. */
+struct ur_store_list {
+	struct ur_ranks ranks;
+	/* The address may be the key of a block. */
+	bool (*keep)(void *user, uint32_t agent, struct uidrecv_address address,
+		     const struct ur_claim *claim);
+	int (*each)(void *user, const struct ur_change *answer);
+	void *user;
+};
+
 /*
- * Drops the claims that keep() refuses, after a change of the list of agents;
- * in rounds of its own. The changes are listed. The address may be the key of a
- * block.
+ * Drops the claims that keep() refuses, in rounds of its own, and calls each()
+ * as ur_store_scan() would do afterwards with the ranks of the list. Those in
+ * force stay so: the drops are listed by them, also if all ends in an error,
+ * and it is the caller who sets the others then.
  */
 int ur_store_restrict(struct ur_store *store, uint64_t now_us, uint64_t wall_us,
-		      bool (*keep)(void *user, uint32_t agent,
-				   struct uidrecv_address address,
-				   const struct ur_claim *claim),
-		      void *user);
+		      const struct ur_store_list *list);
 
 /* Writes the store's time if 10 seconds passed since it was last written. */
 int ur_store_tick(struct ur_store *store, uint64_t now_us, uint64_t wall_us);

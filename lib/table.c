@@ -131,33 +131,32 @@ static bool is_same(const struct ur_table *table,
 /* Finds the place of an answer; false if the table must grow for it. */
 static bool find_place(const struct ur_table *table,
 		       const struct ur_table_answer *answer,
-		       uint64_t store_now_us, struct place *ret_place)
+		       uint64_t store_now_us, struct place *place)
 {
 	const struct ur_generation *now = &table->now;
-	struct place place = {.slot = ur_entry_find(now, answer->address)};
 	size_t name_bytes =
 	    answer->user_size > UR_SLOT_NAME_INLINE ? answer->user_size : 0;
 
-	if (place.slot == NULL)
+	place->slot = ur_entry_find(now, answer->address);
+	if (place->slot == NULL)
 		return false;
-	ur_entry_load(place.slot, place.word);
-	place.is_new = ur_meta_seq(place.word[0]) == 0;
-	place.is_same = !place.is_new &&
-			ur_entry_judge(now, place.word, store_now_us) == 1 &&
-			is_same(table, place.word, answer);
-	place.line = ur_meta_line(place.word[0]);
+	ur_entry_load(place->slot, place->word);
+	place->is_new = ur_meta_seq(place->word[0]) == 0;
+	place->is_same = !place->is_new &&
+			 ur_entry_judge(now, place->word, store_now_us) == 1 &&
+			 is_same(table, place->word, answer);
+	place->line = ur_meta_line(place->word[0]);
 	/* Mostly what is told again is there; an agent may have many lines. */
-	if (!place.is_same ||
-	    table->lines.of_index[place.line].epoch != answer->epoch)
-		place.line =
+	if (!place->is_same ||
+	    table->lines.of_index[place->line].epoch != answer->epoch)
+		place->line =
 		    ur_lines_find(&table->lines, answer->agent, answer->epoch);
-	*ret_place = place;
-	if (place.line == UR_LINE_NONE &&
+	if (place->line == UR_LINE_NONE &&
 	    now->lines_used == now->layout.lines_max)
 		return false;
-	if (place.is_same)
+	if (place->is_same)
 		return true;
-	return (!place.is_new || has_slot_left(table)) &&
+	return (!place->is_new || has_slot_left(table)) &&
 	       now->layout.names_bytes - now->names_used >= name_bytes;
 }
 

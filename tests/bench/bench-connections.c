@@ -16,8 +16,6 @@
  *   on the core of the 10, who go first. All claims must be acknowledged on the
  *   connections that were there.
  */
-#include <arpa/inet.h>
-#include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -25,10 +23,9 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bare-tls.h"
 #include "bench.h"
 #include "site.h"
 
@@ -38,95 +35,9 @@
 #define RUNS_MAX 5
 #define CLAIM_EVERY_NS UINT64_C(10000000)
 #define SETTLE_US 1500000
-#define HELLO_BYTES 120
 #define CLAIMS_MAX 100000
 
 /* --- handshakes --- */
-
-static SSL_CTX *make_bare_context(const struct site *site)
-{
-	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-
-	bench_must(
-	    ctx && SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) &&
-		SSL_CTX_set_ciphersuites(ctx, "TLS_AES_256_GCM_SHA384") &&
-		SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384") &&
-		SSL_CTX_set_num_tickets(ctx, 0) &&
-		SSL_CTX_use_certificate_chain_file(ctx,
-						   site->options.cert_path) &&
-		SSL_CTX_use_PrivateKey_file(ctx, site->options.key_path,
-					    SSL_FILETYPE_PEM) &&
-		SSL_CTX_load_verify_locations(ctx, site->options.ca_path, NULL),
-	    "a context of OpenSSL");
-	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);
-	SSL_CTX_set_read_ahead(ctx, 1); /* fewer read() */
-	SSL_CTX_set_verify(
-	    ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-	return ctx;
-}
-
-static void serve_one(SSL_CTX *ctx, int fd)
-{
-	static char hello[HELLO_BYTES];
-	SSL *ssl = SSL_new(ctx);
-
-	bench_must(ssl && SSL_set_fd(ssl, fd), "memory");
-	bench_must(SSL_accept(ssl) == 1, "a handshake");
-	bench_must(SSL_write(ssl, hello, sizeof(hello)) == sizeof(hello),
-		   "a hello");
-	(void)SSL_read(ssl, hello, sizeof(hello)); /* the end */
-	SSL_free(ssl);
-	close(fd);
-}
-
-_Noreturn static void serve(const struct site *site, int listener)
-{
-	SSL_CTX *ctx = make_bare_context(site);
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	signal(SIGTERM, SIG_DFL);
-	site_pin(true);
-	for (;;) {
-		int fd = accept(listener, NULL, NULL);
-
-		bench_must(fd >= 0, "accept");
-		serve_one(ctx, fd);
-	}
-}
-
-static pid_t start_bare(const struct site *site, uint16_t *ret_port)
-{
-	struct sockaddr_in name = {.sin_family = AF_INET,
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof(name);
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	pid_t pid;
-
-	bench_must(listener >= 0 &&
-		       !bind(listener, (struct sockaddr *)&name, size) &&
-		       !listen(listener, 128) &&
-		       !getsockname(listener, (struct sockaddr *)&name, &size),
-		   "a socket");
-	*ret_port = ntohs(name.sin_port);
-	pid = fork();
-	bench_must(pid >= 0, "fork");
-	if (!pid)
-		serve(site, listener);
-	close(listener);
-	return pid;
-}
-
-static double cpu_of(pid_t pid)
-{
-	struct timespec time;
-	clockid_t clock;
-
-	bench_must(clock_getcpuclockid(pid, &clock) == 0 &&
-		       clock_gettime(clock, &time) == 0,
-		   "a processor's clock");
-	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
 
 /* So many, AT_ONCE of them at once. */
 static void visit(struct speakers *speakers, uint16_t port, size_t count)
@@ -154,22 +65,23 @@ static void visit(struct speakers *speakers, uint16_t port, size_t count)
 
 static void bench_handshakes(struct site *site)
 {
-	size_t runs = bench_quick ? 3 : RUNS_MAX;
-	size_t count = bench_quick ? 300 : 1000;
+	size_t runs = bench_runs(RUNS_MAX, 3);
+	size_t count = bench_size(1000, 300);
 	double live[RUNS_MAX], plain[RUNS_MAX];
 	struct speakers *speakers = &site->speakers;
 	uint16_t port;
-	pid_t bare = start_bare(site, &port);
+	pid_t bare = bare_tls_start(site, &port);
 
 	speakers->are_visitors = true;
 	visit(speakers, port, 50);
 	visit(speakers, site->port, 50);
 	for (size_t i = 0; i < runs; i++) {
-		double cpu_s = cpu_of(bare);
+		double cpu_s = bare_tls_cpu_s(bare);
 		uint64_t cpu_ns;
 
 		visit(speakers, port, count);
-		plain[i] = (double)speakers->visits / (cpu_of(bare) - cpu_s);
+		plain[i] =
+		    (double)speakers->visits / (bare_tls_cpu_s(bare) - cpu_s);
 		cpu_ns = site_figures(site).cpu_ns;
 		visit(speakers, site->port, count);
 		cpu_ns = site_figures(site).cpu_ns - cpu_ns;
@@ -178,8 +90,7 @@ static void bench_handshakes(struct site *site)
 			  live[i], plain[i]);
 	}
 	speakers->are_visitors = false;
-	kill(bare, SIGKILL);
-	waitpid(bare, NULL, 0);
+	bare_tls_end(bare);
 	bench_emit("connections", "handshakes", "receiver", "1/s", live, runs);
 	bench_emit("connections", "handshakes", "bare openssl", "1/s", plain,
 		   runs);
@@ -243,29 +154,30 @@ static void order(int crowd, char what)
 
 /* --- memory --- */
 
-static double kernel_bytes(void)
+static uint64_t kernel_bytes(void)
 {
-	return (double)(site_read_proc(getpid(), "../meminfo", "Slab:") << 10);
+	return bench_read_field("/proc/meminfo", "Slab:") << 10;
 }
 
 static void bench_memory(struct site *site, int crowd)
 {
 	struct site_figures before = site_figures(site), after;
-	double kernel = kernel_bytes(), kib;
+	uint64_t kernel = kernel_bytes();
+	size_t others = site->speakers.count - STEADY;
+	double kib;
 	uint32_t lost;
 
 	order(crowd, 'a');
 	bench_must(recv(crowd, &lost, sizeof(lost), 0) == sizeof(lost),
 		   "the crowd connects");
-	usleep(SETTLE_US);
+	usleep(bench_size(SETTLE_US, SETTLE_US));
 	after = site_figures(site);
-	bench_must(after.stats.sessions == before.stats.sessions + CROWD,
+	bench_must(after.stats.sessions == before.stats.sessions + others,
 		   "all have a session");
-	kib = (double)(after.rss_bytes - before.rss_bytes) / CROWD / 1024;
+	kib = bench_per(after.rss_bytes, before.rss_bytes, others) / 1024;
 	bench_emit("connections", "memory of an idle connection", "receiver",
 		   "KiB", &kib, 1);
-	kernel = kernel_bytes() - kernel;
-	kib = kernel < 0 ? 0 : kernel / CROWD / 1024;
+	kib = bench_per(kernel_bytes(), kernel, others) / 1024;
 	bench_emit("connections", "memory of the kernel, both ends of it",
 		   "receiver", "KiB", &kib, 1);
 }
@@ -296,6 +208,8 @@ static void take_acks(struct site *site, struct claims *claims)
 	}
 }
 
+#define CLAIMED 1000 /* addresses */
+
 /* The agents take turns, so that they do not share their commits. */
 static void say_what_is_due(struct site *site, struct claims *claims)
 {
@@ -304,7 +218,8 @@ static void say_what_is_due(struct site *site, struct claims *claims)
 		struct speaker *speaker = &site->speakers.list[i % STEADY];
 		struct uidrecv_record record = {
 		    .op = UIDRECV_OP_MAP,
-		    .address = uidrecv_address_from_ipv4(bench_ipv4(i % 1000)),
+		    .address =
+			uidrecv_address_from_ipv4(bench_ipv4(i % CLAIMED)),
 		};
 
 		record.user_size = (uint8_t)bench_user(i, record.user);
@@ -317,11 +232,13 @@ static void say_what_is_due(struct site *site, struct claims *claims)
 	}
 }
 
-static int compare(const void *a, const void *b)
+/* What was claimed last is what readers have. */
+static void look_at_last(struct site *site, const struct claims *claims)
 {
-	double left = *(const double *)a, right = *(const double *)b;
+	uint32_t i = claims->user < CLAIMED ? 0 : claims->user - CLAIMED;
 
-	return (left > right) - (left < right);
+	for (; i < claims->user; i++)
+		site_look(site, i % CLAIMED, i);
 }
 
 /* Until the crowd answers, or for so long if that is given. */
@@ -334,20 +251,20 @@ static void say_on(struct site *site, struct claims *claims, int crowd,
 
 	claims->count = 0;
 	claims->next_ns = start_ns;
-	while (for_ns ? bench_now_ns() < start_ns + for_ns
-		      : recv(crowd, &lost, sizeof(lost), MSG_DONTWAIT) < 0) {
+	do {
 		say_what_is_due(site, claims);
 		speakers_turn(&site->speakers, 1);
 		take_acks(site, claims);
-	}
+	} while (for_ns ? bench_now_ns() < start_ns + for_ns
+			: recv(crowd, &lost, sizeof(lost), MSG_DONTWAIT) < 0);
 	s = (double)(bench_now_ns() - start_ns) / 1e9;
 	speakers_finish(&site->speakers);
 	take_acks(site, claims);
+	look_at_last(site, claims);
 	for (size_t i = 0; i < STEADY; i++)
 		bench_must(!site->speakers.list[i].lost, "they stay connected");
-	qsort(claims->ms, claims->count, sizeof(*claims->ms), compare);
-	p50 = claims->ms[claims->count / 2];
-	p99 = claims->ms[claims->count * 99 / 100];
+	p50 = bench_percentile(claims->ms, claims->count, 50);
+	p99 = bench_percentile(claims->ms, claims->count, 99);
 	bench_say("%s: %zu claims in %.1f s, p50 %.2f ms, p99 %.2f ms, most "
 		  "%.2f ms",
 		  column, claims->count, s, p50, p99,
@@ -366,7 +283,7 @@ static void bench_storm(struct site *site, int crowd)
 {
 	static struct claims claims;
 	struct sched_param first = {.sched_priority = 1}, usual = {0};
-	uint64_t quiet_ns = UINT64_C(1000000000) * (bench_quick ? 3 : 10);
+	uint64_t quiet_ns = UINT64_C(1000000) * bench_size(10000, 3000);
 
 	claims.ms = calloc(CLAIMS_MAX, sizeof(*claims.ms));
 	bench_must(claims.ms != NULL, "memory");
@@ -386,7 +303,7 @@ int main(int argc, char **argv)
 	int crowd;
 
 	(void)bench_main_options(argc, argv);
-	site_init(&site, STEADY + CROWD);
+	site_init(&site, STEADY + bench_size(CROWD, CROWD));
 	site_pin(false);
 	site_start(&site);
 	crowd = start_crowd(&site);

@@ -51,17 +51,6 @@ static void emit(const char *table, const char *row, const char *column,
 	bench_emit(table, row, column, unit, &value, 1);
 }
 
-static struct speaker *speaker_of(struct site *site, uint32_t count, uint32_t i)
-{
-	size_t s = (size_t)((uint64_t)i * site->speakers.count / count);
-
-	while (i < site_first(site, count, s))
-		s--;
-	while (i >= site_first(site, count, s + 1))
-		s++;
-	return &site->speakers.list[s];
-}
-
 /* Says a record of so many random mappings; microseconds for each. */
 static double say_us(struct site *site, uint32_t count, uint32_t said,
 		     uint16_t op)
@@ -77,7 +66,7 @@ static double say_us(struct site *site, uint32_t count, uint32_t said,
 		if (op == UIDRECV_OP_MAP)
 			record.user_size =
 			    (uint8_t)bench_user(i + count + n, record.user);
-		speaker_say(speaker_of(site, count, i), &record);
+		speaker_say(site_speaker(site, count, i), &record);
 	}
 	for (size_t s = 0; s < site->speakers.count; s++)
 		speaker_say_end(&site->speakers.list[s]);
@@ -90,13 +79,14 @@ static double say_us(struct site *site, uint32_t count, uint32_t said,
 	return (double)start_ns / 1e3 / said;
 }
 
-static void look(struct uidrecv_reader *reader, uint32_t count, uint64_t seed)
+static void look(struct uidrecv_reader *reader, uint32_t lookups,
+		 uint32_t count, uint64_t seed)
 {
 	struct uidrecv_query query = {.has_port = false};
 	uint64_t now_us = uidrecv_now_us(), last = 0;
 	struct uidrecv_mapping mapping;
 
-	for (uint32_t n = 0; n < LOOKUPS; n++) {
+	for (uint32_t n = 0; n < lookups; n++) {
 		/* What the processor cannot know before the last answer. */
 		uint64_t i = bench_random(&seed) + last;
 
@@ -112,17 +102,18 @@ static void look(struct uidrecv_reader *reader, uint32_t count, uint64_t seed)
 static void bench_lookups(const struct site *site, const char *row,
 			  uint32_t count)
 {
+	uint32_t lookups = bench_size(LOOKUPS, LOOKUPS);
 	struct uidrecv_reader *reader;
 	double ns[RUNS];
 
 	bench_must(uidrecv_reader_open(&reader, site->table, NULL) == 0,
 		   "the table");
-	look(reader, count, 0);
+	look(reader, lookups, count, 0);
 	for (uint64_t i = 0; i < RUNS; i++) {
 		uint64_t start_ns = bench_now_ns();
 
-		look(reader, count, i + 1);
-		ns[i] = (double)(bench_now_ns() - start_ns) / LOOKUPS;
+		look(reader, lookups, count, i + 1);
+		ns[i] = (double)(bench_now_ns() - start_ns) / lookups;
 	}
 	uidrecv_reader_close(reader);
 	bench_emit("growth", row, "lookup ns", "ns", ns, RUNS);
@@ -130,7 +121,7 @@ static void bench_lookups(const struct site *site, const char *row,
 
 static void bench_mappings(const char *row, uint32_t count)
 {
-	uint32_t said = bench_quick ? 200000 : 500000;
+	uint32_t said = bench_size(500000, 200000);
 	struct site_figures figures;
 	struct site site;
 
@@ -143,6 +134,7 @@ static void bench_mappings(const char *row, uint32_t count)
 	site_open(&site);
 	emit("growth", row, "start ms", "ms",
 	     (double)site.shared->list_ns / 1e6);
+	site_look_at_some(&site, count, NULL);
 	bench_lookups(&site, row, count);
 	emit("growth", row, "table bytes", "B",
 	     (double)site_figures(&site).table_bytes / count);
@@ -157,7 +149,8 @@ static void bench_mappings(const char *row, uint32_t count)
 
 static void bench_crowd(const char *row, uint32_t agents)
 {
-	uint32_t each = 1000000 / agents < 10000 ? 1000000 / agents : 10000;
+	uint32_t most = bench_size(10000, 10000);
+	uint32_t each = 1000000 / agents < most ? 1000000 / agents : most;
 	uint32_t count = each * agents, said = count;
 	struct site_figures before, after;
 	uint64_t start_ns;
@@ -171,11 +164,10 @@ static void bench_crowd(const char *row, uint32_t agents)
 	speakers_connect(&site.speakers, 0, agents, AT_ONCE);
 	emit("agents", row, "connect s", "s",
 	     (double)(bench_now_ns() - start_ns) / 1e9);
-	usleep(SETTLE_US);
+	usleep(bench_size(SETTLE_US, SETTLE_US));
 	after = site_figures(&site);
 	emit("agents", row, "KiB an agent", "KiB",
-	     ((double)after.anon_bytes - (double)before.anon_bytes) / agents /
-		 1024);
+	     bench_per(after.anon_bytes, before.anon_bytes, agents) / 1024);
 	site_load(&site, count);
 	if (said > 200000 && bench_quick)
 		said = 200000;
@@ -187,7 +179,7 @@ static void bench_crowd(const char *row, uint32_t agents)
 /* Room for so many mappings in memory and on the disk, or for connections? */
 static bool has_room(uint32_t mappings, uint32_t agents)
 {
-	uint64_t bytes = site_read_proc(getpid(), "../meminfo", "MemAvailable:")
+	uint64_t bytes = bench_read_field("/proc/meminfo", "MemAvailable:")
 			 << 10;
 	struct rlimit files;
 	bool has_room;
@@ -218,13 +210,17 @@ int main(int argc, char **argv)
 		if ((!part || !strcmp(part, "mappings")) &&
 		    is_wanted(sizes[i].name, row, sizes[i].count > 1000000) &&
 		    has_room(sizes[i].count, 0))
-			bench_mappings(sizes[i].name, sizes[i].count);
+			bench_mappings(
+			    sizes[i].name,
+			    bench_size(sizes[i].count, sizes[i].count));
 	for (size_t i = 0; i < sizeof(crowds) / sizeof(*crowds); i++)
 		if ((!part || !strcmp(part, "agents")) &&
 		    is_wanted(crowds[i].name, row, crowds[i].count > 1000) &&
 		    has_room(0, crowds[i].count))
-			bench_crowd(crowds[i].name, crowds[i].count);
+			bench_crowd(
+			    crowds[i].name,
+			    bench_size(crowds[i].count, crowds[i].count));
 	if (!part || !strcmp(part, "terminals"))
-		bench_terminals(bench_quick ? 500 : 2500);
+		bench_terminals(bench_size(2500, 500));
 	return 0;
 }

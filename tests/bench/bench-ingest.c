@@ -22,7 +22,7 @@
  * single claim, ms: from sending one to its ACK, while nobody else says
  *   anything; beside one row and its commit in LMDB.
  */
-#include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,7 +30,7 @@
 #include "bare.h"
 #include "bench.h"
 
-#define MAPPINGS 1000000
+#define MAPPINGS_MAX 1000000
 #define AGENTS 4
 #define RUNS_MAX 5
 #define CHANGED_ROW "changed claims, end to end"
@@ -40,37 +40,24 @@
 #define REFRESH_BYTES_ROW "per unchanged refresh"
 
 struct run {
-	double seconds, cpu_s;
+	double us, cpu_us;	/* what all took, and of the receiver's core */
+	double rate, core_rate; /* thousand records a second */
 	double bytes, disk_bytes; /* that were written for a record */
 	double batch;		  /* records a commit */
 };
 
-static uint32_t order[MAPPINGS];
-static uint32_t users[MAPPINGS]; /* whose user each has */
+static uint32_t mappings; /* there are */
+static uint32_t order[MAPPINGS_MAX];
+static uint32_t users[MAPPINGS_MAX]; /* whose user each has */
 
 static void shuffle(uint64_t seed)
 {
-	for (uint32_t i = 0; i < MAPPINGS; i++) {
+	for (uint32_t i = 0; i < mappings; i++) {
 		uint32_t at = (uint32_t)(bench_random(&seed) % (i + 1));
 
 		order[i] = order[at];
 		order[at] = i;
 	}
-}
-
-static void look_at_some(struct site *site)
-{
-	for (uint32_t i = 0; i < MAPPINGS; i += 997)
-		site_look(site, i, users[i]);
-}
-
-static struct speaker *speaker_of(struct site *site, uint32_t mapping)
-{
-	size_t p = 0;
-
-	while (mapping >= site_first(site, MAPPINGS, p + 1))
-		p++;
-	return &site->speakers.list[p];
 }
 
 /* Says the records of the scripts, and what they took. */
@@ -86,11 +73,13 @@ static struct run say(struct site *site, uint32_t count)
 	before = site_figures(site);
 	start_ns = bench_now_ns();
 	speakers_finish(&site->speakers);
-	run.seconds = (double)(bench_now_ns() - start_ns) / 1e9;
+	run.us = (double)(bench_now_ns() - start_ns) / 1e3;
 	after = site_figures(site);
 	bench_must(after.stats.records - before.stats.records == count,
 		   "all records are taken");
-	run.cpu_s = (double)(after.cpu_ns - before.cpu_ns) / 1e9;
+	run.cpu_us = (double)(after.cpu_ns - before.cpu_ns) / 1e3;
+	run.rate = count / run.us * 1e3;
+	run.core_rate = count / run.cpu_us * 1e3;
 	run.bytes =
 	    (double)(after.write_bytes - before.write_bytes) / (double)count;
 	run.disk_bytes =
@@ -108,12 +97,12 @@ static struct run change(struct site *site, uint32_t first, uint32_t count,
 					.lifetime_s = lifetime_s};
 
 	for (uint32_t at = first; at < first + count; at++) {
-		uint32_t i = order[at % MAPPINGS];
+		uint32_t i = order[at % mappings];
 
-		users[i] += MAPPINGS;
+		users[i] += mappings;
 		record.address = uidrecv_address_from_ipv4(bench_ipv4(i));
 		record.user_size = (uint8_t)bench_user(users[i], record.user);
-		speaker_say(speaker_of(site, i), &record);
+		speaker_say(site_speaker(site, mappings, i), &record);
 	}
 	return say(site, count);
 }
@@ -121,60 +110,36 @@ static struct run change(struct site *site, uint32_t first, uint32_t count,
 static struct run change_bare(struct bare *bare, const struct site *site,
 			      uint32_t round, uint32_t first, uint32_t count)
 {
-	static uint32_t mappings[MAPPINGS];
+	static uint32_t changed[MAPPINGS_MAX];
 	uint64_t bytes, start_ns;
 	struct run run;
 
 	for (uint32_t i = 0; i < count; i++)
-		mappings[i] = order[(first + i) % MAPPINGS];
+		changed[i] = order[(first + i) % mappings];
 	site_pin(true);
-	bytes = site_read_proc(getpid(), "io", "wchar:");
+	bytes = bench_read_field("/proc/self/io", "wchar:");
 	start_ns = bench_now_ns();
-	bare_put(bare, mappings, count, site->shared->rounds + round,
+	bare_put(bare, changed, count, site->shared->rounds + round,
 		 site->shared->rounds_count - round);
-	run.seconds = (double)(bench_now_ns() - start_ns) / 1e9;
-	bytes = site_read_proc(getpid(), "io", "wchar:") - bytes;
+	run.us = (double)(bench_now_ns() - start_ns) / 1e3;
+	run.rate = count / run.us * 1e3;
+	bytes = bench_read_field("/proc/self/io", "wchar:") - bytes;
 	run.bytes = (double)bytes / (double)count;
 	site_pin(false);
 	return run;
 }
 
+/* The figure is one of struct run. */
 static void emit(const char *table, const char *row, const char *column,
 		 const char *unit, const struct run *runs, size_t count,
-		 double (*figure)(const struct run *run))
+		 size_t figure)
 {
 	double values[RUNS_MAX];
 
-	for (size_t i = 0; i < count; i++)
-		values[i] = figure(&runs[i]);
+	for (size_t i = 0; i < count && i < RUNS_MAX; i++)
+		memcpy(&values[i], (const char *)&runs[i] + figure,
+		       sizeof(double));
 	bench_emit(table, row, column, unit, values, count);
-}
-
-static uint32_t count_of_run; /* records in each run of what is emitted */
-
-static double get_rate(const struct run *run)
-{
-	return count_of_run / run->seconds / 1e3;
-}
-
-static double get_core_rate(const struct run *run)
-{
-	return count_of_run / run->cpu_s / 1e3;
-}
-
-static double get_bytes(const struct run *run)
-{
-	return run->bytes;
-}
-
-static double get_disk_bytes(const struct run *run)
-{
-	return run->disk_bytes;
-}
-
-static double get_batch(const struct run *run)
-{
-	return run->batch;
 }
 
 /* Loads a site, and makes a copy of its store. */
@@ -182,20 +147,20 @@ static void prepare(struct site *site, struct bare *bare, size_t agents)
 {
 	site_init(site, agents);
 	site_open(site);
-	site_load(site, MAPPINGS);
+	site_load(site, mappings);
 	speakers_drop(&site->speakers);
 	site_stop(site);
 	bare_open(bare, site);
 	site_open(site);
-	for (uint32_t i = 0; i < MAPPINGS; i++)
+	for (uint32_t i = 0; i < mappings; i++)
 		users[i] = i;
 }
 
 static void bench_changes(struct site *site, struct bare *bare,
 			  const char *column, bool is_goal)
 {
-	uint32_t count = bench_quick ? 200000 : 500000;
-	size_t runs = bench_quick ? 3 : 5;
+	uint32_t count = bench_size(500000, 200000);
+	size_t runs = bench_runs(5, 3);
 	struct run live[RUNS_MAX], plain[RUNS_MAX];
 
 	shuffle(1);
@@ -210,28 +175,29 @@ static void bench_changes(struct site *site, struct bare *bare,
 		plain[i] = change_bare(bare, site, round, first, count);
 		bench_say("%s: %.0f k/s, %.0f a commit, %.0f B; bare LMDB "
 			  "%.0f k/s, %.0f B",
-			  column, count / live[i].seconds / 1e3, live[i].batch,
-			  live[i].bytes, count / plain[i].seconds / 1e3,
-			  plain[i].bytes);
+			  column, live[i].rate, live[i].batch, live[i].bytes,
+			  plain[i].rate, plain[i].bytes);
 	}
-	look_at_some(site);
-	count_of_run = count;
-	emit("commits", CHANGED_ROW, column, "1", live, runs, get_batch);
+	site_look_at_some(site, mappings, users);
+	emit("commits", CHANGED_ROW, column, "1", live, runs,
+	     offsetof(struct run, batch));
 	if (!is_goal) {
 		emit("ingest", "changed claims, one agent", "receiver", "k/s",
-		     live, runs, get_rate);
+		     live, runs, offsetof(struct run, rate));
 		emit("ingest", "changed claims, one agent", "bare lmdb", "k/s",
-		     plain, runs, get_rate);
+		     plain, runs, offsetof(struct run, rate));
 		return;
 	}
-	emit("ingest", CHANGED_ROW, "receiver", "k/s", live, runs, get_rate);
-	emit("ingest", CHANGED_ROW, "bare lmdb", "k/s", plain, runs, get_rate);
+	emit("ingest", CHANGED_ROW, "receiver", "k/s", live, runs,
+	     offsetof(struct run, rate));
+	emit("ingest", CHANGED_ROW, "bare lmdb", "k/s", plain, runs,
+	     offsetof(struct run, rate));
 	emit("bytes written", CHANGED_BYTES_ROW, "receiver", "B", live, runs,
-	     get_bytes);
+	     offsetof(struct run, bytes));
 	emit("bytes written", CHANGED_BYTES_ROW, "receiver's disk", "B", live,
-	     runs, get_disk_bytes);
+	     runs, offsetof(struct run, disk_bytes));
 	emit("bytes written", CHANGED_BYTES_ROW, "bare lmdb", "B", plain, runs,
-	     get_bytes);
+	     offsetof(struct run, bytes));
 }
 
 static struct run refresh(struct site *site, uint32_t count, bool in_order)
@@ -242,39 +208,38 @@ static struct run refresh(struct site *site, uint32_t count, bool in_order)
 		uint32_t i = in_order ? at : order[at];
 
 		record.address = uidrecv_address_from_ipv4(bench_ipv4(i));
-		speaker_say(speaker_of(site, i), &record);
+		speaker_say(site_speaker(site, mappings, i), &record);
 	}
 	return say(site, count);
 }
 
 static void bench_refreshes(struct site *site)
 {
-	size_t runs = bench_quick ? 2 : 5;
+	size_t runs = bench_runs(5, 2);
 	struct run random[RUNS_MAX], sorted[RUNS_MAX];
 
 	shuffle(2);
 	for (size_t i = 0; i < runs; i++) {
-		random[i] = refresh(site, MAPPINGS, false);
-		sorted[i] = refresh(site, MAPPINGS, true);
-		bench_say("refreshes: random %.2f s, %.2f s of CPU; by address "
-			  "%.2f s, %.2f s of CPU",
-			  random[i].seconds, random[i].cpu_s, sorted[i].seconds,
-			  sorted[i].cpu_s);
+		random[i] = refresh(site, mappings, false);
+		sorted[i] = refresh(site, mappings, true);
+		bench_say("refreshes: random %.0f ms, %.0f of CPU; by address "
+			  "%.0f ms, %.0f of CPU",
+			  random[i].us / 1e3, random[i].cpu_us / 1e3,
+			  sorted[i].us / 1e3, sorted[i].cpu_us / 1e3);
 	}
-	look_at_some(site);
-	count_of_run = MAPPINGS;
+	site_look_at_some(site, mappings, users);
 	emit("ingest", "unchanged refreshes, per core of the receiver",
-	     "receiver", "k/s", random, runs, get_core_rate);
+	     "receiver", "k/s", random, runs, offsetof(struct run, core_rate));
 	emit("ingest", "unchanged refreshes, end to end", "receiver", "k/s",
-	     random, runs, get_rate);
+	     random, runs, offsetof(struct run, rate));
 	emit("ingest", "unchanged refreshes by address, per core", "receiver",
-	     "k/s", sorted, runs, get_core_rate);
+	     "k/s", sorted, runs, offsetof(struct run, core_rate));
 	emit("ingest", "unchanged refreshes by address, end to end", "receiver",
-	     "k/s", sorted, runs, get_rate);
+	     "k/s", sorted, runs, offsetof(struct run, rate));
 	emit("bytes written", REFRESH_BYTES_ROW, "receiver", "B", random, runs,
-	     get_bytes);
+	     offsetof(struct run, bytes));
 	emit("bytes written", REFRESH_BYTES_ROW, "receiver's disk", "B", random,
-	     runs, get_disk_bytes);
+	     runs, offsetof(struct run, disk_bytes));
 }
 
 /*
@@ -283,22 +248,21 @@ static void bench_refreshes(struct site *site)
  */
 static void bench_rare_refreshes(struct site *site)
 {
-	size_t runs = bench_quick ? 1 : 3;
-	uint32_t count = 200000;
+	size_t runs = bench_runs(3, 1);
+	uint32_t count = bench_size(200000, 200000);
 	struct run rare[RUNS_MAX];
 
 	(void)change(site, 0, count, RARE_LIFETIME_S);
 	for (size_t i = 0; i < runs; i++) {
-		sleep(RARE_LIFETIME_S / 8 + 1);
+		sleep(bench_smoke ? 0 : RARE_LIFETIME_S / 8 + 1);
 		rare[i] = refresh(site, count, false);
 	}
-	count_of_run = count;
 	emit("ingest", RARE_ROW ", per core", "receiver", "k/s", rare, runs,
-	     get_core_rate);
+	     offsetof(struct run, core_rate));
 	emit("ingest", RARE_ROW ", end to end", "receiver", "k/s", rare, runs,
-	     get_rate);
+	     offsetof(struct run, rate));
 	emit("bytes written", "per refresh, an eighth of a lifetime later",
-	     "receiver", "B", rare, runs, get_bytes);
+	     "receiver", "B", rare, runs, offsetof(struct run, bytes));
 }
 
 static struct run refresh_all(struct site *site)
@@ -308,25 +272,15 @@ static struct run refresh_all(struct site *site)
 	struct run run = {.batch = 1};
 	uint64_t start_ns;
 
-	speaker_refresh_all(speaker, MAPPINGS);
+	speaker_refresh_all(speaker, mappings);
 	start_ns = bench_now_ns();
 	speakers_finish(&site->speakers);
-	run.seconds = (double)(speaker->acked_ns - start_ns) / 1e9;
+	run.us = (double)(speaker->acked_ns - start_ns) / 1e3;
 	after = site_figures(site);
 	bench_must(after.stats.refresh_alls == before.stats.refresh_alls + 1,
 		   "all is refreshed");
-	run.cpu_s = (double)(after.cpu_ns - before.cpu_ns) / 1e9;
+	run.cpu_us = (double)(after.cpu_ns - before.cpu_ns) / 1e3;
 	return run;
-}
-
-static double get_us(const struct run *run)
-{
-	return run->seconds * 1e6;
-}
-
-static double get_cpu_us(const struct run *run)
-{
-	return run->cpu_s * 1e6;
 }
 
 /* Of the one agent that has said all. */
@@ -336,43 +290,37 @@ static void bench_refresh_all(struct site *site)
 
 	for (size_t i = 0; i < RUNS_MAX; i++)
 		runs[i] = refresh_all(site);
-	look_at_some(site);
+	site_look_at_some(site, mappings, users);
 	emit("refresh all", "frames", "receiver", "1", runs, RUNS_MAX,
-	     get_batch);
+	     offsetof(struct run, batch));
 	emit("refresh all", "receiver CPU", "receiver", "us", runs, RUNS_MAX,
-	     get_cpu_us);
+	     offsetof(struct run, cpu_us));
 	emit("refresh all", "until the ACK", "receiver", "us", runs, RUNS_MAX,
-	     get_us);
+	     offsetof(struct run, us));
 	emit("refresh all", "receiver CPU, first since its start", "receiver",
-	     "us", &first, 1, get_cpu_us);
-}
-
-static int compare(const void *a, const void *b)
-{
-	double left = *(const double *)a, right = *(const double *)b;
-
-	return (left > right) - (left < right);
+	     "us", &first, 1, offsetof(struct run, cpu_us));
 }
 
 static void emit_latency(double *ms, size_t count, const char *column)
 {
-	qsort(ms, count, sizeof(*ms), compare);
-	bench_emit("single claim", "p50", column, "ms", &ms[count / 2], 1);
-	bench_emit("single claim", "p99", column, "ms", &ms[count * 99 / 100],
-		   1);
+	double p50 = bench_percentile(ms, count, 50);
+	double p99 = bench_percentile(ms, count, 99);
+
+	bench_emit("single claim", "p50", column, "ms", &p50, 1);
+	bench_emit("single claim", "p99", column, "ms", &p99, 1);
 }
 
 static void bench_single_claims(struct site *site, struct bare *bare)
 {
 	static double live[1000], plain[1000];
-	size_t count = bench_quick ? 200 : 1000;
+	size_t count = bench_size(1000, 200);
 	uint32_t one = 1;
 
 	for (size_t i = 0; i < count; i++) {
-		uint32_t at = (uint32_t)i * 31 % MAPPINGS;
+		uint32_t at = (uint32_t)i * 31 % mappings;
 		uint64_t start_ns;
 
-		live[i] = change(site, at, 1, 0).seconds * 1e3;
+		live[i] = change(site, at, 1, 0).us / 1e3;
 		start_ns = bench_now_ns();
 		bare_put(bare, &order[at], 1, &one, 1);
 		plain[i] = (double)(bench_now_ns() - start_ns) / 1e6;
@@ -412,6 +360,7 @@ int main(int argc, char **argv)
 	int next = bench_main_options(argc, argv);
 	const char *part = next < argc ? argv[next] : "";
 
+	mappings = bench_size(MAPPINGS_MAX, MAPPINGS_MAX);
 	if (strcmp(part, "one"))
 		bench_many_agents();
 	if (strcmp(part, "many"))

@@ -10,7 +10,7 @@
  *       form use it (Redis a pipeline of 100), others look up one by one
  * mix   hit: any mapping; zipf: the k-th most wanted 1/k as often as the first;
  *       hot: 1,000 of them; half miss: as often an address that is nobody's
- * size  how many mappings there are
+ * size  how many mappings there are; small pages: of 4 KiB, else huge ones
  *
  * All look up the same addresses in a run, but the slow ones fewer of them.
  * Other runs have other addresses, so that no run finds in the processor's
@@ -18,11 +18,10 @@
  * some lookups that do not count.
  */
 #include <math.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -74,8 +73,8 @@ static uint32_t draw_mapping(enum mix mix, uint32_t count, uint64_t *seed)
 static struct asked draw(enum mix mix, uint32_t count)
 {
 	struct asked asked = {
-	    .each = bench_quick ? 150000 : 250000,
-	    .runs = bench_quick ? 5 : RUNS_MAX,
+	    .each = bench_size(250000, 150000),
+	    .runs = bench_runs(RUNS_MAX, 5),
 	};
 	size_t all = asked.each * asked.runs;
 	uint64_t seed = (uint64_t)mix + 1;
@@ -238,38 +237,22 @@ static void run_clock(const struct asked *asked, const char *size)
 	bench_emit("lookup", "clock, boot", "reader", "ns", ns, asked->runs);
 }
 
-/* The KiB that a line of a file of /proc tells; 0: there is none. */
-static uint64_t read_kib(const char *path, const char *name)
-{
-	FILE *file = fopen(path, "r");
-	size_t size = strlen(name);
-	uint64_t kib = 0;
-	char line[256];
-
-	while (file && kib == 0 && fgets(line, sizeof(line), file))
-		if (!strncmp(line, name, size))
-			kib = strtoull(line + size, NULL, 10);
-	if (file)
-		fclose(file);
-	return kib;
-}
-
 static bool has_room(const char *dir, uint32_t count)
 {
 	uint64_t needed = (uint64_t)count * BYTES_EACH;
 	struct statvfs status;
 
-	return read_kib("/proc/meminfo", "MemAvailable:") * 1024 > needed &&
+	return bench_read_field("/proc/meminfo", "MemAvailable:") * 1024 >
+		   needed &&
 	       statvfs(dir, &status) == 0 &&
 	       status.f_bavail * status.f_frsize > needed;
 }
 
-static void run_size(uint32_t count, const char *size, bool has_all)
+static void run_size(uint32_t count, const char *size, size_t peers_count)
 {
 	const struct peer *peers[PEERS_MAX] = {&peer_reader, &peer_lmdb,
 					       &peer_hash,   &peer_sqlite,
 					       &peer_redis,  &peer_maxminddb};
-	size_t peers_count = !has_all ? 3 : count == 1000000 ? 6 : 5;
 	const char *dir = bench_scratch(BENCH_MEMORY);
 
 	if (!has_room(dir, count)) {
@@ -288,7 +271,7 @@ static void run_size(uint32_t count, const char *size, bool has_all)
 				 mix_names[mix], size);
 			compare(peers, peers_count, way, row, &asked);
 		}
-		if (mix == HIT && count == 1000000) {
+		if (mix == HIT && peers_count == PEERS_MAX) {
 			run_mget(&asked, count, size);
 			run_clock(&asked, size);
 		}
@@ -298,52 +281,38 @@ static void run_size(uint32_t count, const char *size, bool has_all)
 	bench_remove(dir);
 }
 
-/* Those who have memory of their own have huge pages there. */
-static void run_huge(const char *dir, uint32_t count, const char *size)
+/* What huge pages are worth: the kernel is asked to give this process none. */
+static void run_small_pages(uint32_t count, const char *size)
 {
 	const struct peer *const peers[] = {&peer_reader, &peer_hash};
+	const char *dir = bench_scratch(BENCH_MEMORY);
 	struct asked asked = draw(HIT, count);
 
-	open_peers(peers, 2,
-		   &(struct peer_site){
-		       .dir = dir, .count = count, .has_huge_pages = true});
-	if (read_kib("/proc/self/smaps_rollup", "ShmemPmdMapped:") &&
-	    read_kib("/proc/self/smaps_rollup", "AnonHugePages:"))
-		for (enum peer_way way = 0; way <= PEER_BULK; way++) {
-			char row[64];
+	bench_must(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0, "prctl()");
+	open_peers(peers, 2, &(struct peer_site){.dir = dir, .count = count});
+	for (enum peer_way way = 0; way <= PEER_BULK; way++) {
+		char row[64];
 
-			snprintf(row, sizeof(row), "%s, hit, %s, huge pages",
-				 way_names[way], size);
-			compare(peers, 2, way, row, &asked);
-		}
-	else
-		bench_say("the kernel gives no huge pages");
-	close_peers(peers, 2);
-	forget(&asked);
-}
-
-/* The tmpfs is seen by this process alone, and goes with it. */
-static void try_huge(uint32_t count, const char *size)
-{
-	const char *dir = bench_scratch(BENCH_MEMORY);
-
-	if (unshare(CLONE_NEWNS) < 0 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("tmpfs", dir, "tmpfs", 0, "huge=always") < 0) {
-		bench_say("no tmpfs with huge pages; is this root?");
-		return;
+		snprintf(row, sizeof(row), "%s, hit, %s, small pages",
+			 way_names[way], size);
+		compare(peers, 2, way, row, &asked);
 	}
-	run_huge(dir, count, size);
-	umount2(dir, MNT_DETACH);
+	close_peers(peers, 2);
+	bench_must(prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0) == 0, "prctl()");
+	forget(&asked);
+	bench_remove(dir);
 }
 
 int main(int argc, char **argv)
 {
+	uint32_t million;
+
 	bench_main_options(argc, argv);
-	run_size(100000, "100k", !bench_quick);
-	run_size(1000000, "1M", true);
+	million = bench_size(1000000, 1000000);
+	run_size(bench_size(100000, 100000), "100k", bench_quick ? 3 : 5);
+	run_size(million, "1M", PEERS_MAX);
 	if (!bench_quick)
-		run_size(5000000, "5M", true);
-	try_huge(1000000, "1M");
+		run_size(5000000, "5M", 5);
+	run_small_pages(million, "1M");
 	return 0;
 }

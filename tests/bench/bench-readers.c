@@ -23,7 +23,6 @@
 #include "bench.h"
 #include "latency.h"
 
-#define MAPPINGS 1000000
 #define RUNS_MAX 5
 #define CROWD_MAX 4
 #define ASKED 400000
@@ -40,6 +39,8 @@ struct crowd {
 	double rates[CROWD_MAX];
 };
 
+static uint32_t mappings;
+
 struct member {
 	struct crowd *crowd;
 	int number;
@@ -49,6 +50,7 @@ static void look_up(struct crowd *crowd, int number)
 {
 	const uint32_t *ipv4 = crowd->ipv4 + (size_t)number * ASKED;
 	uint64_t start, now, count = 0;
+	uint32_t window_ns = bench_size(WINDOW_NS, WINDOW_NS);
 
 	bench_pin(number);
 	pthread_mutex_lock(&crowd->opens);
@@ -64,7 +66,7 @@ static void look_up(struct crowd *crowd, int number)
 			   crowd->peer->name);
 		count += CHUNK;
 		now = bench_now_ns();
-	} while (now - start < WINDOW_NS);
+	} while (now - start < window_ns);
 	crowd->rates[number] = (double)count * 1e3 / (double)(now - start);
 	pthread_barrier_wait(&crowd->barrier);
 	pthread_mutex_lock(&crowd->opens);
@@ -152,7 +154,7 @@ static struct crowd *make_crowd(void)
 	bench_must(crowd->ipv4 != NULL, "calloc()");
 	for (uint32_t i = 0; i < CROWD_MAX * ASKED; i++)
 		crowd->ipv4[i] =
-		    bench_ipv4((uint32_t)(bench_random(&seed) % MAPPINGS));
+		    bench_ipv4((uint32_t)(bench_random(&seed) % mappings));
 	return crowd;
 }
 
@@ -170,7 +172,7 @@ static void run_throughput(const struct peer_site *site)
 	};
 	const struct peer *const peers[] = {&peer_reader, &peer_lmdb,
 					    &peer_hash};
-	size_t runs = bench_quick ? 3 : RUNS_MAX;
+	size_t runs = bench_runs(RUNS_MAX, 3);
 	struct crowd *crowd = make_crowd();
 
 	for (size_t i = 0; i < 3; i++) {
@@ -194,7 +196,7 @@ static void run_throughput(const struct peer_site *site)
 static void run_latency(enum writer_kind kind, const struct peer *peer,
 			const char *dir, const char *idle, const char *busy)
 {
-	struct peer_site site = {.dir = dir, .count = MAPPINGS};
+	struct peer_site site = {.dir = dir, .count = mappings};
 	struct writer *writer = writer_start(kind, &site, 1);
 
 	bench_say("%s: %u mappings are filled", idle, site.count);
@@ -210,8 +212,9 @@ int main(int argc, char **argv)
 	const char *memory, *disk;
 
 	bench_main_options(argc, argv);
+	mappings = bench_size(1000000, 1000000);
 	memory = bench_scratch(BENCH_MEMORY);
-	run_throughput(&(struct peer_site){.dir = memory, .count = MAPPINGS});
+	run_throughput(&(struct peer_site){.dir = memory, .count = mappings});
 	run_latency(WRITER_RECEIVER, &peer_reader, memory, "idle",
 		    "receiver at full speed");
 	/* What is synced is to be on a disk. */

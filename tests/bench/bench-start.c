@@ -16,15 +16,10 @@
 #include "bare.h"
 #include "bench.h"
 
-#define MAPPINGS 1000000
 #define AGENTS 4
 #define RUNS_MAX 15
 
-static void look_at_some(struct site *site)
-{
-	for (uint32_t i = 0; i < MAPPINGS; i += 997)
-		site_look(site, i, i);
-}
+static uint32_t mappings;
 
 static double scan_ms(const struct site *site)
 {
@@ -33,7 +28,7 @@ static double scan_ms(const struct site *site)
 
 	site_pin(true);
 	start_ns = bench_now_ns();
-	bench_must(bare_scan(site->store) == MAPPINGS, "all rows are there");
+	bench_must(bare_scan(site->store) == mappings, "all rows are there");
 	ms = (double)(bench_now_ns() - start_ns) / 1e6;
 	site_pin(false);
 	return ms;
@@ -48,10 +43,11 @@ int main(int argc, char **argv)
 	size_t runs;
 
 	(void)bench_main_options(argc, argv);
-	runs = bench_quick ? 5 : RUNS_MAX;
+	mappings = bench_size(1000000, 1000000);
+	runs = bench_runs(RUNS_MAX, 5);
 	site_init(&site, AGENTS);
 	site_open(&site);
-	site_load(&site, MAPPINGS);
+	site_load(&site, mappings);
 	speakers_drop(&site.speakers);
 	site_kill(&site);
 	(void)scan_ms(&site);
@@ -67,10 +63,10 @@ int main(int argc, char **argv)
 			break;
 		site_kill(&site);
 	}
-	look_at_some(&site);
+	site_look_at_some(&site, mappings, NULL);
 	figures = site_figures(&site);
-	table_bytes = (double)figures.table_bytes / MAPPINGS;
-	memory_bytes = (double)figures.anon_bytes / MAPPINGS;
+	table_bytes = (double)figures.table_bytes / mappings;
+	memory_bytes = (double)figures.anon_bytes / mappings;
 	bench_emit("start", "1M", "receiver", "ms", list_ms, runs);
 	bench_emit("start", "1M", "bare scan", "ms", bare_ms, runs);
 	bench_emit("start", "1M, until it is open", "receiver", "ms", open_ms,

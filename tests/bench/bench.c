@@ -16,11 +16,10 @@
 #define SCRATCHES_MAX 8
 #define SCRATCH_MAX 200
 
-bool bench_quick;
+bool bench_quick, bench_smoke;
 
 static cpu_set_t processors;
 static char scratches[SCRATCHES_MAX][SCRATCH_MAX];
-static int scratches_count;
 static pid_t scratches_owner;
 
 int bench_main_options(int argc, char **argv)
@@ -30,13 +29,29 @@ int bench_main_options(int argc, char **argv)
 	bench_must(sched_getaffinity(0, sizeof(processors), &processors) == 0,
 		   "sched_getaffinity()");
 	for (; i < argc && argv[i][0] == '-'; i++) {
-		if (strcmp(argv[i], "--quick")) {
-			fprintf(stderr, "usage: %s [--quick]\n", argv[0]);
+		bench_smoke = !strcmp(argv[i], "--smoke");
+		if (!bench_smoke && strcmp(argv[i], "--quick")) {
+			fprintf(stderr, "usage: %s [--quick | --smoke]\n",
+				argv[0]);
 			exit(strcmp(argv[i], "--help") ? 2 : 0);
 		}
 		bench_quick = true;
 	}
 	return i;
+}
+
+uint32_t bench_size(uint32_t full, uint32_t quick)
+{
+	if (bench_smoke)
+		return quick < 100 ? 1 : quick / 100;
+	return bench_quick ? quick : full;
+}
+
+size_t bench_runs(size_t full, size_t quick)
+{
+	if (bench_smoke && quick > 2)
+		return 2;
+	return bench_quick ? quick : full;
 }
 
 void bench_must(bool is_right, const char *what)
@@ -69,36 +84,46 @@ static int remove_one(const char *path, const struct stat *status, int flag,
 	return remove(path);
 }
 
-void bench_remove(const char *directory)
+static void remove_scratch(char *path)
 {
-	nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	if (path[0])
+		nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	path[0] = '\0';
+}
+
+void bench_remove(const char *scratch)
+{
+	for (int i = 0; i < SCRATCHES_MAX; i++)
+		if (scratches[i] == scratch)
+			remove_scratch(scratches[i]);
 }
 
 /* Children leave them to who made them. */
 static void remove_scratches(void)
 {
-	if (getpid() != scratches_owner)
-		return;
-	for (int i = 0; i < scratches_count; i++)
-		bench_remove(scratches[i]);
+	for (int i = 0; getpid() == scratches_owner && i < SCRATCHES_MAX; i++)
+		remove_scratch(scratches[i]);
 }
 
 const char *bench_scratch(const char *parent)
 {
-	char *path = scratches[scratches_count];
+	int i = 0;
 
-	bench_must(scratches_count < SCRATCHES_MAX, "bench_scratch()");
+	while (i < SCRATCHES_MAX && scratches[i][0])
+		i++;
+	bench_must(i < SCRATCHES_MAX, "bench_scratch()");
 	if (parent == NULL || access(parent, W_OK) < 0)
 		parent = getenv("TMPDIR");
-	snprintf(path, SCRATCH_MAX, "%s/uidrecv-bench-XXXXXX",
-		 parent != NULL ? parent : "/tmp");
-	bench_must(mkdtemp(path) != NULL, "mkdtemp()");
-	if (scratches_count++ == 0) {
+	snprintf(scratches[i], SCRATCH_MAX, "%s/uidrecv-bench-XXXXXX",
+		 parent != NULL ? parent : "/var/tmp");
+	bench_must(mkdtemp(scratches[i]) != NULL, "mkdtemp()");
+	if (!scratches_owner) {
 		scratches_owner = getpid();
 		atexit(remove_scratches);
+		signal(SIGINT, exit);
 		signal(SIGTERM, exit); /* of run.py, when it is interrupted */
 	}
-	return path;
+	return scratches[i];
 }
 
 void bench_say(const char *format, ...)
@@ -127,6 +152,24 @@ uint64_t bench_now_ns(void)
 uint64_t bench_cpu_ns(void)
 {
 	return read_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+uint64_t bench_read_field(const char *path, const char *field)
+{
+	size_t size = strlen(field);
+	FILE *file = fopen(path, "re");
+	uint64_t value = 0;
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (strncmp(line, field, size))
+			continue;
+		value = strtoull(line + size, NULL, 10);
+		break;
+	}
+	if (file)
+		fclose(file);
+	return value;
 }
 
 uint64_t bench_random(uint64_t *seed)
@@ -163,6 +206,24 @@ size_t bench_user(uint32_t i, char user[BENCH_USER_SIZE + 1])
 	}
 	user[BENCH_USER_SIZE] = '\0';
 	return BENCH_USER_SIZE;
+}
+
+double bench_per(uint64_t more, uint64_t less, uint64_t count)
+{
+	return more < less ? 0 : (double)(more - less) / (double)count;
+}
+
+static int compare(const void *a, const void *b)
+{
+	double left = *(const double *)a, right = *(const double *)b;
+
+	return (left > right) - (left < right);
+}
+
+double bench_percentile(double *values, size_t count, size_t percent)
+{
+	qsort(values, count, sizeof(*values), compare);
+	return values[count * percent / 100];
 }
 
 void bench_emit(const char *table, const char *row, const char *column,

@@ -106,7 +106,7 @@ void latency_compare(const struct peer *peer, struct writer *writer,
 		     uint32_t mappings, const char *idle, const char *busy)
 {
 	double ns[2][3][LATENCY_RUNS_MAX], rate[LATENCY_RUNS_MAX];
-	size_t runs = bench_quick ? 3 : LATENCY_RUNS_MAX;
+	size_t runs = bench_runs(LATENCY_RUNS_MAX, 3);
 	uint64_t seed = 5;
 
 	for (size_t run = 0; run < runs; run++)
@@ -115,12 +115,15 @@ void latency_compare(const struct peer *peer, struct writer *writer,
 			uint64_t start, changes;
 
 			writer_set_busy(writer, is_busy);
-			poll(NULL, 0, SETTLE_MS);
+			poll(NULL, 0, (int)bench_size(SETTLE_MS, SETTLE_MS));
 			start = bench_now_ns();
 			changes = writer_get_changes(writer);
 			latency = latency_measure(
-			    peer, mappings, bench_quick ? 500000 : 1000000,
-			    &seed);
+			    peer, mappings, bench_size(1000000, 500000), &seed);
+			/* So few lookups may end before the first change. */
+			while (bench_smoke && is_busy &&
+			       writer_get_changes(writer) == changes)
+				poll(NULL, 0, 1);
 			changes = writer_get_changes(writer) - changes;
 			bench_must((changes > 0) == is_busy, "the writer");
 			rate[run] = (double)changes * 1e6 /

@@ -6,9 +6,16 @@
 `goals` and `machine` are tables, too.
 """
 import re
+import textwrap
 
+WIDTH = 88      # of words; tables are as wide as they are
 PLACE = re.compile(r'^<!-- table: ([^\n]+) -->\n.*?^<!-- end of table -->$',
                    re.DOTALL | re.MULTILINE)
+
+
+def wrapped(text, indent=''):
+    return textwrap.fill(text, WIDTH, subsequent_indent=indent,
+                         break_long_words=False, break_on_hyphens=False)
 
 
 def places(page):

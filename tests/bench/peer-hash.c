@@ -50,8 +50,7 @@ static void fill(const struct peer_site *site)
 	    aligned_alloc(HUGE_PAGE, (size * sizeof(*slots) + HUGE_PAGE - 1) /
 					 HUGE_PAGE * HUGE_PAGE);
 	bench_must(slots != NULL, "aligned_alloc()");
-	madvise(slots, size * sizeof(*slots),
-		site->has_huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	madvise(slots, size * sizeof(*slots), MADV_HUGEPAGE);
 	memset(slots, 0, size * sizeof(*slots));
 	for (uint32_t i = 0; i < site->count; i++) {
 		struct uidrecv_address address =

@@ -24,7 +24,6 @@ enum peer_way { PEER_DEPENDENT, PEER_INDEPENDENT, PEER_BULK };
 struct peer_site {
 	const char *dir;
 	uint32_t count;
-	bool has_huge_pages; /* those that have memory of their own use them */
 };
 
 /*

@@ -12,6 +12,8 @@ import json
 import math
 import statistics
 
+import page
+
 KEYS = ('table', 'row', 'column', 'unit', 'values')
 OURS = ('reader', 'receiver')     # the others in their row are their peers
 
@@ -190,5 +192,5 @@ def as_text(results, table):
 
 def as_markdown(results, table):
     lines = markdown(grid(results, table))
-    spread = spread_text(results, table)
+    spread = page.wrapped(spread_text(results, table))
     return '\n'.join(lines + ['', spread] * bool(spread)) + '\n'

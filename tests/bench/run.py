@@ -3,10 +3,11 @@
 tables, and then which goals are met.
 
     run.py [--quick] [--json FILE] [--svg FILE] [--page FILE] [--programs DIR]
+    run.py --smoke [--programs DIR]
 
-The status is 0 also if a goal is
-missed, and 1 if a program fails, is missing, or prints nonsense; the others
-run all the same.
+The status is 0 also if a goal is missed, and 1 if a program fails, is missing,
+or prints nonsense; the others run all the same. With --smoke it is 1 also if
+there are no figures for a goal.
 """
 import argparse
 import collections
@@ -31,6 +32,7 @@ PROGRAMS = ('bench-lookup', 'bench-readers', 'bench-ingest',
             'bench-connections', 'bench-start', 'bench-growth')
 BUILT = pathlib.Path(__file__).parents[2] / 'build-bench/tests/bench'
 LIMIT_S = 900       # each has less than half of it to work in
+SMOKE_LIMIT_S = 120
 
 # Nothing is raised by the signal itself: a program that is just being started
 # would be left behind.
@@ -63,12 +65,13 @@ def in_memory():
     return set(glob.glob('/dev/shm/uidrecv-*'))
 
 
-def follow(stream, last):
+def follow(stream, last, is_shown):
     """Shows what a program tells people, and keeps the last lines of it."""
     for line in stream:
         last.append(line)
-        sys.stderr.write(f'    {line}')
-        sys.stderr.flush()
+        if is_shown:
+            sys.stderr.write(f'    {line}')
+            sys.stderr.flush()
 
 
 def wait(child, limit_s):
@@ -88,7 +91,7 @@ def wait(child, limit_s):
     return child.wait()
 
 
-def run(program, arguments, scratch, limit_s=LIMIT_S):
+def run(program, arguments, scratch, limit_s=LIMIT_S, is_shown=True):
     """Returns what the program printed."""
     last = collections.deque(maxlen=20)
     before = in_memory()
@@ -101,7 +104,8 @@ def run(program, arguments, scratch, limit_s=LIMIT_S):
                 env={**os.environ, 'TMPDIR': scratch}, start_new_session=True)
         except OSError as error:
             raise Failed(f'cannot be started: {error.strerror}') from None
-        ear = threading.Thread(target=follow, args=(child.stderr, last),
+        ear = threading.Thread(target=follow,
+                               args=(child.stderr, last, is_shown),
                                daemon=True)
         ear.start()
         try:
@@ -121,33 +125,57 @@ def run(program, arguments, scratch, limit_s=LIMIT_S):
         return said.read()
 
 
-def measure(folder, arguments, scratch, found):
-    """Runs all programs, and prints the tables of each; returns the names of
-    those that failed."""
-    failed = []
+def measure(folder, option, scratch, found):
+    """Runs all programs, and prints the tables of each, which nobody wants of
+    a smoke; returns the names of those that failed."""
+    is_smoke, failed = option == '--smoke', []
     for name in PROGRAMS:
         if interrupted.is_set():
             raise KeyboardInterrupt
         start = time.monotonic()
         complain(f'{name} runs')
         try:
-            text = run(str(folder / name), arguments, scratch)
+            text = run(str(folder / name), [option] * bool(option), scratch,
+                       SMOKE_LIMIT_S if is_smoke else LIMIT_S, not is_smoke)
             tables = found.read(text)
         except (Failed, results.Nonsense) as error:
             complain(f'{name} FAILED: {error}'.rstrip())
             failed.append(name)
             continue
         complain(f'{name} took {time.monotonic() - start:.0f} s')
-        for table in tables:
+        for table in [] if is_smoke else tables:
             print(results.as_text(found, table), flush=True)
     return failed
+
+
+def smoke(arguments):
+    """Whether everything runs; what is slow here is nobody's fault."""
+    found = results.Results()
+    with scratch_directory() as scratch:
+        failed = measure(arguments.programs.resolve(), '--smoke', scratch,
+                         found)
+    unknown = [outcome.name for outcome in goals.judge(found)
+               if outcome.verdict == 'missing']
+    for name in unknown:
+        complain(f'no figures for the goal "{name}"')
+    print(f'{len(PROGRAMS) - len(failed)} of {len(PROGRAMS)} programs ran and'
+          f' answered rightly, with figures for {len(goals.GOALS) - len(unknown)}'
+          f' of {len(goals.GOALS)} goals.')
+    return 1 if failed or unknown else 0
+
+
+def scratch_directory():
+    return tempfile.TemporaryDirectory(
+        prefix='uidrecv-bench.', dir=os.environ.get('TMPDIR', '/var/tmp'),
+        ignore_cleanup_errors=True)
 
 
 def write_page(path, found, outcomes, about):
     tables = {table: results.as_markdown(found, table)
               for table in found.tables()}
     tables['goals'] = goals.as_markdown(outcomes)
-    tables['machine'] = '\n'.join(f'* {line}' for line in about) + '\n'
+    tables['machine'] = ''.join(
+        page.wrapped(f'* {line}', '  ') + '\n' for line in about)
     text = path.read_text(encoding='utf-8')
     for name in set(page.places(text)) ^ set(tables):
         complain(f'{path}: no place, or no figures, for the table "{name}"')
@@ -166,8 +194,14 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         prog='tests/run --bench',
         description='Prints how fast this machine is, beside its peers.')
-    parser.add_argument('--quick', action='store_true',
-                        help='fewer runs and smaller sizes')
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument('--quick', action='store_true',
+                      help='fewer runs and smaller sizes')
+    size.add_argument('--smoke', action='store_true',
+                      help='some seconds: whether all programs run and answer '
+                      'rightly; no figures')
+    size.add_argument('--build', action='store_true',
+                      help='build the programs, and run none')
     parser.add_argument('--json', type=pathlib.Path, metavar='FILE',
                         help='write the goals there, a JSON object a line')
     parser.add_argument('--svg', type=pathlib.Path, metavar='FILE',
@@ -185,19 +219,20 @@ def main():
     arguments = parse_arguments()
     if arguments.list:
         print(*PROGRAMS, sep='\n')
+    if arguments.list or arguments.build:   # run.sh has built them
         return 0
+    if arguments.smoke:
+        return smoke(arguments)
     if arguments.json:
         arguments.json.write_text('')   # fails now, not after 20 minutes
     start = time.monotonic()
     found = results.Results()
-    with tempfile.TemporaryDirectory(
-            prefix='uidrecv-bench.', dir=os.environ.get('TMPDIR', '/var/tmp'),
-            ignore_cleanup_errors=True) as scratch:
+    with scratch_directory() as scratch:
         about = machine.describe(scratch)
         about.append('a run with --quick' if arguments.quick else 'a full run')
         print('== machine', *about, '', sep='\n', flush=True)
         failed = measure(arguments.programs.resolve(),
-                         ['--quick'] * arguments.quick, scratch, found)
+                         '--quick' if arguments.quick else '', scratch, found)
     outcomes = goals.judge(found)
     print(goals.as_text(outcomes))
     print(f'{time.monotonic() - start:.0f} s'

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # tests/run --bench: installs what the benchmarks need, builds them into
-# build-bench/ as they are when released, and hands over to run.py.
+# build-bench/ as they are when released, and hands over to run.py. With
+# UIDRECV_TEST_WERROR a warning of the compiler fails.
 set -eu -o pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -29,10 +30,21 @@ quietly() {
 	exit 1
 }
 
-[ -f "$build/build.ninja" ] ||
-	quietly meson setup --buildtype=release -Dbench=true "$build" "$root"
-quietly ninja -C "$build" "${programs[@]/#/tests/bench/}" examples/uidrecvd \
-	examples/uidagent
+setup=(--buildtype=release -Dbench=true)
+if [ "${UIDRECV_TEST_WERROR:-}" ]; then
+	setup+=(--werror)
+fi
+stamp="${CC:-cc} ${CFLAGS:-} ${setup[*]}"
+if [ "$(cat "$build/.configured" 2>/dev/null)" != "$stamp" ]; then
+	rm -rf "$build"
+	quietly meson setup "${setup[@]}" "$build" "$root"
+	echo "$stamp" >"$build/.configured"
+fi
+quietly ninja --quiet -C "$build" "${programs[@]/#/tests/bench/}"
+
+case " $* " in
+*' --build '*) exit 0 ;;
+esac
 
 # Debian's package redis-server would start a service. Its program is this one,
 # which looks at the name by which it is called.

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "site.h"
 
-#include <ftw.h>
 #include <malloc.h>
 #include <poll.h>
 #include <sched.h>
@@ -38,80 +37,42 @@ void site_pin(bool is_receiver)
 	(void)sched_setaffinity(0, sizeof(set), &set);
 }
 
-uint64_t site_read_proc(pid_t pid, const char *file, const char *field)
+static uint64_t read_proc(pid_t pid, const char *file, const char *field)
 {
-	size_t size = strlen(field);
-	uint64_t value = 0;
-	char line[256];
-	FILE *stream;
+	char path[64];
 
-	snprintf(line, sizeof(line), "/proc/%d/%s", pid, file);
-	stream = fopen(line, "re");
-	while (stream && fgets(line, sizeof(line), stream)) {
-		if (strncmp(line, field, size))
-			continue;
-		value = strtoull(line + size, NULL, 10);
-		break;
-	}
-	if (stream)
-		fclose(stream);
-	return value;
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
+	return bench_read_field(path, field);
 }
 
 static uint64_t read_anon(pid_t pid)
 {
-	return site_read_proc(pid, "status", "RssAnon:") << 10;
+	return read_proc(pid, "status", "RssAnon:") << 10;
 }
 
-static const struct site *living; /* what is to be removed, and */
-static pid_t owner;		  /* by whom */
+static struct certs *living; /* files that are to be removed, and */
+static pid_t owner;	     /* by whom */
 
-static int remove_one(const char *path, const struct stat *stat, int flag,
-		      struct FTW *place)
+static void free_certs(void)
 {
-	(void)stat;
-	(void)flag;
-	(void)place;
-	return remove(path);
-}
-
-static void remove_directories(void)
-{
-	if (!living || getpid() != owner)
-		return;
-	nftw(living->directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	nftw(living->table_directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	certs_free(living->certs);
+	if (getpid() == owner)
+		certs_free(living);
 	living = NULL;
-}
-
-/* Somebody has had enough of it. */
-static void give_up(int signal)
-{
-	(void)signal;
-	remove_directories();
-	_exit(1);
 }
 
 static void make_directories(struct site *site)
 {
-	const char *tmp = getenv("TMPDIR");
 	struct statfs stat;
 
-	snprintf(site->directory, sizeof(site->directory),
-		 "%s/uidrecv-bench-XXXXXX", tmp ? tmp : "/var/tmp");
-	bench_must(mkdtemp(site->directory) && !statfs(site->directory, &stat),
-		   "a directory");
+	site->directory = bench_scratch(NULL);
+	site->table_directory = bench_scratch(BENCH_MEMORY);
+	bench_must(!statfs(site->directory, &stat), site->directory);
 	bench_say("the store is in %s, a file system of type %#lx%s",
 		  site->directory, (unsigned long)stat.f_type,
 		  stat.f_type == 0xef53	      ? " (ext4)"
 		  : stat.f_type == 0x58465342 ? " (xfs)"
 		  : stat.f_type == 0x01021994 ? " (tmpfs: no disk!)"
 					      : "");
-	strcpy(site->table_directory, access("/dev/shm", W_OK)
-					  ? "/tmp/uidrecv-bench-XXXXXX"
-					  : "/dev/shm/uidrecv-bench-XXXXXX");
-	bench_must(mkdtemp(site->table_directory) != NULL, "a directory");
 	snprintf(site->store, sizeof(site->store), "%s/db", site->directory);
 	snprintf(site->table, sizeof(site->table), "%s/table",
 		 site->table_directory);
@@ -123,17 +84,14 @@ void site_init(struct site *site, size_t speakers)
 
 	*site = (struct site){.options = UIDRECV_RECEIVER_OPTIONS_INIT};
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGTERM, give_up);
-	signal(SIGINT, give_up);
 	if (!owner)
-		atexit(remove_directories);
+		atexit(free_certs);
 	owner = getpid();
 	getrlimit(RLIMIT_NOFILE, &files);
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
 	make_directories(site);
-	site->certs = certs_new_basic(NULL, NULL);
-	living = site;
+	living = site->certs = certs_new_basic(NULL, NULL);
 	site->list = speakers_make_list(speakers);
 	site->options.store_path = site->store;
 	site->options.table_path = site->table;
@@ -155,7 +113,9 @@ void site_done(struct site *site)
 	uidrecv_reader_close(site->reader);
 	speakers_done(&site->speakers);
 	site_stop(site);
-	remove_directories();
+	bench_remove(site->directory);
+	bench_remove(site->table_directory);
+	free_certs();
 	free(site->list);
 	munmap(site->shared, sizeof(*site->shared));
 }
@@ -337,9 +297,9 @@ struct site_figures site_figures(struct site *site)
 	    .stats = site->shared->stats,
 	    .cpu_ns = site->shared->cpu_ns,
 	    .rounds_count = site->shared->rounds_count,
-	    .write_bytes = site_read_proc(site->pid, "io", "wchar:"),
+	    .write_bytes = read_proc(site->pid, "io", "wchar:"),
 	    .disk_bytes = read_disk(site),
-	    .rss_bytes = site_read_proc(site->pid, "status", "VmRSS:") << 10,
+	    .rss_bytes = read_proc(site->pid, "status", "VmRSS:") << 10,
 	    .anon_bytes = read_anon(site->pid) - site->shared->anon_bytes,
 	    .store_bytes = (uint64_t)store.st_blocks * 512,
 	    .table_bytes = (uint64_t)table.st_blocks * 512,
@@ -352,6 +312,17 @@ struct site_figures site_figures(struct site *site)
 uint32_t site_first(const struct site *site, uint32_t count, size_t speaker)
 {
 	return (uint32_t)((uint64_t)count * speaker / site->speakers.count);
+}
+
+struct speaker *site_speaker(struct site *site, uint32_t count, uint32_t i)
+{
+	size_t s = (size_t)((uint64_t)i * site->speakers.count / count);
+
+	while (i < site_first(site, count, s))
+		s--;
+	while (i >= site_first(site, count, s + 1))
+		s++;
+	return &site->speakers.list[s];
 }
 
 void site_load(struct site *site, uint32_t count)
@@ -397,4 +368,10 @@ void site_look(struct site *site, uint32_t i, uint32_t user)
 			   1 &&
 		       !strcmp(mapping.user, name),
 		   "an answer of the table");
+}
+
+void site_look_at_some(struct site *site, uint32_t count, const uint32_t *users)
+{
+	for (uint32_t i = 0; i < count; i += 997)
+		site_look(site, i, users ? users[i] : i);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A receiver in a process and on a core of its own, with fsync, its store in a
- * directory on the disk ($TMPDIR or /var/tmp), its table in /dev/shm; this
+ * directory on the disk, its table in /dev/shm; this
  * process is on the other cores, and may have speakers. What goes wrong ends
  * the program.
  */
@@ -12,7 +12,7 @@
 
 #include <uidrecv/uidrecv.h>
 
-#include "speaker.h"
+#include "speakers.h"
 
 #define SITE_ROUNDS_MAX 1000000
 
@@ -28,8 +28,8 @@ struct site_shared {
 };
 
 struct site {
-	char directory[256], store[300], table[300];
-	char table_directory[64];
+	const char *directory, *table_directory;
+	char store[300], table[300];
 	struct certs *certs;
 	char *list;
 	struct uidrecv_receiver_options options;
@@ -75,14 +75,16 @@ struct site_figures site_figures(struct site *site);
  */
 void site_load(struct site *site, uint32_t count);
 uint32_t site_first(const struct site *site, uint32_t count, size_t speaker);
+/* Who says mapping i of so many. */
+struct speaker *site_speaker(struct site *site, uint32_t count, uint32_t i);
 
 /* Looks mapping i up in the table: the user must be that of mapping user. */
 void site_look(struct site *site, uint32_t i, uint32_t user);
+/* Some of so many mappings; users NULL: each has its own. */
+void site_look_at_some(struct site *site, uint32_t count,
+		       const uint32_t *users);
 
 /* Binds the process to the receiver's core, or to all others. */
 void site_pin(bool is_receiver);
-
-/* A field of /proc/PID/FILE, such as "wchar:"; 0: there is none. */
-uint64_t site_read_proc(pid_t pid, const char *file, const char *field);
 
 #endif

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Agents by hand, as many as one likes in one thread: plain OpenSSL on sockets,
- * frames that were made before, and no more of them under way than the receiver
- * allows. So what an agent costs does not bound what a receiver can do. What
- * goes wrong ends the program.
+ * An agent by hand: plain OpenSSL on a socket, frames that were made before,
+ * and no more of them under way than the receiver allows. So what an agent
+ * costs does not bound what a receiver can do. What goes wrong ends the
+ * program.
  */
 #ifndef BENCH_SPEAKER_H
 #define BENCH_SPEAKER_H
 
 #include <openssl/ssl.h>
 
-#include "certs.h"
 #include "message.h"
 
 enum speaker_state {
@@ -43,50 +42,16 @@ struct speaker {
 	bool is_writing;
 };
 
-struct speakers {
-	struct speaker *list;
-	size_t count;
-	int epoll;
-	uint16_t port; /* of 127.0.0.1 */
-	SSL_CTX *ctx;
-	EVP_PKEY *key; /* of all */
-	uint64_t seed;
-	size_t ready;
-	/* Visitors go as soon as they were told something; how many did. */
-	bool are_visitors;
-	size_t visits;
-};
-
-/* Agents "a0", "a1", ... of the authority "ca" in certs. */
-void speakers_init(struct speakers *speakers, struct certs *certs,
-		   size_t count);
-void speakers_done(struct speakers *speakers);
-
-/* The lines of those agents for uidrecv_rights_parse(); free() it. */
-char *speakers_make_list(size_t count);
-
 /* Begins to connect. The session goes on, if there was one. */
 void speaker_connect(struct speaker *speaker);
 /* Ends the connection without a word; the session can go on. */
 void speaker_drop(struct speaker *speaker);
-void speakers_drop(struct speakers *speakers);
-/* Those from first on, no more than at_once in handshakes, until all are. */
-void speakers_connect(struct speakers *speakers, size_t first, size_t count,
-		      size_t at_once);
-
-/* For another process than the one that made them; none may be connected. */
-void speakers_adopt(struct speakers *speakers);
 
 /* What came is taken, what may be sent is sent. */
 void speaker_go_on(struct speaker *speaker);
 
 /* Says KEEPALIVE, for a receiver ends who is silent. */
-void speakers_keep_alive(struct speakers *speakers);
-
-/* What came is taken, what may be sent is sent; waits up to wait_ms. */
-void speakers_turn(struct speakers *speakers, int wait_ms);
-/* Sends all scripts, until all is acknowledged. */
-void speakers_finish(struct speakers *speakers);
+void speaker_keep_alive(struct speaker *speaker);
 
 /*
  * Add to the script. Records go into UPDATEs as full as may be, each of which

@@ -8,11 +8,6 @@
 
 #define BLOCKS 40
 
-static double per(uint64_t more, uint64_t less, uint64_t count)
-{
-	return more < less ? 0 : (double)(more - less) / (double)count;
-}
-
 static void emit(const char *row, const char *unit, double value)
 {
 	bench_say("terminal servers: %s %.4g %s", row, value, unit);
@@ -28,16 +23,17 @@ static void emit_figures(const struct crowd *crowd,
 	uint64_t blocks = agents * crowd->blocks_count;
 
 	emit("CPU, a session", "ms",
-	     per(open->cpu_us, empty->cpu_us, agents) / 1e3);
-	emit("CPU, a block", "us", per(full->cpu_us, open->cpu_us, blocks));
+	     bench_per(open->cpu_us, empty->cpu_us, agents) / 1e3);
+	emit("CPU, a block", "us",
+	     bench_per(full->cpu_us, open->cpu_us, blocks));
 	emit("memory, an agent", "KiB",
-	     per(open->anon_bytes, empty->anon_bytes, agents) / 1024);
+	     bench_per(open->anon_bytes, empty->anon_bytes, agents) / 1024);
 	emit("memory, a block", "B",
-	     per(full->anon_bytes, open->anon_bytes, blocks));
+	     bench_per(full->anon_bytes, open->anon_bytes, blocks));
 	emit("store, a block", "B",
-	     per(full->stats.store_used_bytes, open->stats.store_used_bytes,
-		 blocks));
-	emit("table, a block", "B", per(full->table_bytes, 0, blocks));
+	     bench_per(full->stats.store_used_bytes,
+		       open->stats.store_used_bytes, blocks));
+	emit("table, a block", "B", bench_per(full->table_bytes, 0, blocks));
 	bench_say("%llu lookups meanwhile, %llu wrong",
 		  (unsigned long long)crowd->lookups,
 		  (unsigned long long)crowd->wrong);

@@ -248,6 +248,10 @@ static void fail_to_publish(bool is_first)
 	struct live_agent *agent;
 	struct uidrecv_record record =
 	    live_record(UIDRECV_OP_MAP, "10.0.0.9", "guest");
+	struct uidrecv_record stored[] = {
+	    live_record(UIDRECV_OP_MAP, "10.0.0.8", "carol"),
+	    live_record(UIDRECV_OP_MAP, "10.2.0.8", "carol"),
+	};
 	char table[300];
 	uint64_t ticket, other;
 	uint16_t code;
@@ -258,6 +262,10 @@ static void fail_to_publish(bool is_first)
 	live.options.table_path = live.table;
 	cr_assert_eq(mkdir(table, 0755), 0);
 	live_start(&live);
+	for (size_t i = 0; i < 2; i++)
+		cr_assert_eq(uidrecv_receiver_submit(live.receiver, "b.example",
+						     &stored[i], 1, &code),
+			     0);
 	if (is_first) {
 		live_stop(&live);
 		cr_assert_eq(unlink(live.table), 0);
@@ -287,6 +295,8 @@ static void fail_to_publish(bool is_first)
 	cr_expect_eq(agent->codes[ticket], 0);
 	cr_expect_eq(agent->codes[other], UIDRECV_REJECT_ADDRESS_NOT_ALLOWED);
 	cr_expect_str_eq(live_user(&live, "10.0.0.1"), "alice");
+	cr_expect_str_eq(live_user(&live, "10.0.0.8"), "carol");
+	cr_expect_str_eq(live_user(&live, "10.2.0.8"), "");
 	live_done(&live);
 }
 

@@ -6,6 +6,7 @@ firewall is played by a few lines of Python.
 $UIDRECV_TEST_DATA may name a folder with windows-logons.jsonl.
 """
 # Needs nothing that is built.
+# Mostly waits.
 import contextlib
 import ipaddress
 import json

@@ -1,6 +1,7 @@
 """agent.py and uidrecvd: snapshots, RESYNC and REFRESH ALL end to end, each side
 written by itself from doc/protocol.md.
 """
+# Mostly waits.
 import os
 import random
 import shutil

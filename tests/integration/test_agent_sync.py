@@ -4,6 +4,7 @@ byte; and the program, against a sink behind TLS. The sink notes whatever is
 against the page (fake_sink.py); each test looks that it has noted nothing.
 """
 # Needs nothing that is built.
+# Mostly waits.
 import json
 import random
 import re

@@ -1,5 +1,6 @@
 """What both agents promise, with the same expectations for each: the lines
 they take, what they print, how they end, and how they come back."""
+# Mostly waits.
 import os
 import signal
 import time

@@ -1,5 +1,6 @@
 """uidagent beyond single records: snapshots, refreshing all, what it does when
 a receiver asks for a snapshot, and several receivers at once."""
+# Mostly waits.
 import json
 import signal
 import struct

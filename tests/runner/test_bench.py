@@ -127,6 +127,14 @@ Spread of the runs: 22% of their median, at most 25% (dependent, \
 hit, 1M / lmdb).
 ''')
 
+    def test_words_are_wrapped_on_a_page_and_tables_are_not(self):
+        text = LOOKUPS.replace('dependent, hit', 'dependent, ' + 'hit ' * 20)
+        lines = results.as_markdown(found(text), 'lookup').splitlines()
+        self.assertGreater(max(map(len, lines)), page.WIDTH)
+        for words in lines:
+            if not words.startswith('|'):
+                self.assertLessEqual(len(words), page.WIDTH)
+
     def test_a_page_is_filled_in_at_its_places_alone(self):
         text = ('a\n<!-- table: x -->\nold\n<!-- end of table -->\nb\n'
                 '<!-- table: y -->\nkept\n<!-- end of table -->\nc\n')
@@ -323,6 +331,49 @@ class TestRun(unittest.TestCase):
                       f"echo '{line('t', 'r', 'c', 'ns', 1)[:-1]}'")
         self.assertEqual(self.run_all('--quick')[0], 0)
         self.assertEqual(self.run_all()[0], 1)
+
+    def programs_with_all_figures(self, **other):
+        """They are in a file, which is returned."""
+        figures = {(*place, goal.unit) for goal in goals.GOALS
+                   for place in (goal.ours, goal.theirs) if place}
+        file = self.path / 'figures'
+        file.write_text(''.join(line(*figure, 1)
+                                for figure in sorted(figures)))
+        self.programs(bench_start='[ "$*" = --smoke ] || exit 1\n'
+                      f'echo chatter >&2; cat {file}', **other)
+        return file
+
+    def test_a_smoke_has_figures_for_all_goals_and_prints_none(self):
+        file = self.programs_with_all_figures()
+        status, said, complaints = self.run_all('--smoke')
+        self.assertEqual((status, said), (
+            0, '6 of 6 programs ran and answered rightly, with figures for '
+            '21 of 21 goals.\n'))
+        self.assertNotIn('chatter', complaints)
+        file.write_text(file.read_text().replace('"frames"', '"frame"'))
+        status, said, complaints = self.run_all('--smoke')
+        self.assertEqual(status, 1)
+        self.assertIn('with figures for 20 of 21 goals', said)
+        self.assertIn('no figures for the goal "REFRESH ALL of 1 M, frames"\n',
+                      complaints)
+
+    def test_a_smoke_fails_with_a_program(self):
+        self.programs_with_all_figures(
+            bench_growth='echo oh dear >&2; exit 1')
+        status, said, complaints = self.run_all('--smoke')
+        self.assertEqual(status, 1)
+        self.assertIn('5 of 6 programs ran', said)
+        self.assertIn('bench-growth FAILED: ended with status 1; its last '
+                      'words:\noh dear\n', complaints)
+
+    def test_nothing_runs_if_it_is_to_be_built_or_listed(self):
+        self.programs(**{name.replace('-', '_'): f'touch {self.path}/ran\n'
+                         for name in run.PROGRAMS})
+        self.assertEqual(self.run_all('--build')[:2], (0, ''))
+        self.assertEqual(self.run_all('--list')[:2],
+                         (0, '\n'.join(run.PROGRAMS) + '\n'))
+        self.assertEqual(self.run_all('--smoke', '--quick')[0], 2)
+        self.assertFalse((self.path / 'ran').exists())
 
     def test_what_hangs_is_ended_with_all_that_it_started(self):
         name = self.program('hangs', 'sleep 1000 &\n'

@@ -1,6 +1,7 @@
 """Reboots of the receiver's machine, and machines that sleep: boot ids, boot
 clocks and time namespaces are those of the programs under test alone. Agents
 are on other machines, which stay up."""
+# Mostly waits.
 import signal
 import subprocess
 import time

@@ -1,5 +1,6 @@
 """Wall clocks that step, or are wrong from the start, under a receiver, its
 agents and its readers. Lives are measured by the boot clock, which is true."""
+# Mostly waits.
 import calendar
 import pathlib
 import signal

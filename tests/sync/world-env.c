@@ -24,7 +24,8 @@ size_t world_index(struct uidrecv_address address)
 						: address.lo;
 }
 
-static void use_ranks(struct world *world)
+/* Those of the oracle's agents; the store may have the former ones still. */
+static struct ur_ranks make_ranks(struct world *world)
 {
 	struct ur_rank *ranks = world->ranks[world->ranks_used ^= 1];
 
@@ -32,9 +33,7 @@ static void use_ranks(struct world *world)
 		ranks[id].name = world->oracle.agents[id].name;
 		ranks[id].priority = world->oracle.agents[id].priority;
 	}
-	if (world->store)
-		ur_store_set_ranks(world->store,
-				   (struct ur_ranks){ranks, ORACLE_AGENTS});
+	return (struct ur_ranks){ranks, ORACLE_AGENTS};
 }
 
 int world_show(void *user, const struct ur_change *answer)
@@ -52,12 +51,17 @@ int world_show(void *user, const struct ur_change *answer)
 	return 0;
 }
 
-/* As a new table is filled. */
-static void show_all(struct world *world)
+static void show_nothing(struct world *world)
 {
 	memset(world->shown, 0, sizeof(world->shown));
 	memset(world->lines, 0, sizeof(world->lines));
 	memset(world->floors, 0, sizeof(world->floors));
+}
+
+/* As a new table is filled. */
+static void show_all(struct world *world)
+{
+	show_nothing(world);
 	if (world->store)
 		world_failed(world, "scan",
 			     ur_store_scan(world->store, world->now_us,
@@ -74,7 +78,7 @@ void world_open(struct world *world)
 		world->store = NULL;
 		return;
 	}
-	use_ranks(world);
+	ur_store_set_ranks(world->store, make_ranks(world));
 	world->now_us =
 	    world->options.boot_us + ur_store_get_base_us(world->store);
 	world_table_find_former(world);
@@ -194,7 +198,7 @@ void world_restart(struct world *world, bool is_boot, uint64_t off_us,
 }
 
 struct keeping {
-	const struct world *world;
+	struct world *world;
 	uint32_t agent; /* that loses some addresses */
 	size_t first;
 };
@@ -208,6 +212,31 @@ static bool keep(void *user, uint32_t agent, struct uidrecv_address address,
 	return keeping->world->oracle.agents[agent].name &&
 	       (agent != keeping->agent ||
 		world_index(address) < keeping->first);
+}
+
+static int show_and_put(void *user, const struct ur_change *answer)
+{
+	const struct keeping *keeping = user;
+
+	(void)world_show(keeping->world, answer);
+	return world_table_put(keeping->world, answer);
+}
+
+/* The table is filled by the walk that drops. */
+static void restrict_store(struct world *world, struct keeping *keeping)
+{
+	struct ur_change stale;
+	struct ur_store_list list = {make_ranks(world), keep, show_and_put,
+				     keeping};
+
+	world_table_begin(world);
+	world_failed(world, "restrict",
+		     ur_store_restrict(world->store, world->now_us,
+				       world->wall_us, &list));
+	while (ur_store_next_change(world->store, &stale) == 1)
+		;
+	ur_store_set_ranks(world->store, list.ranks);
+	world_table_end(world);
 }
 
 void world_reload(struct world *world)
@@ -232,11 +261,8 @@ void world_reload(struct world *world)
 	}
 	world_trace(world, "agent %u loses addresses from %zu on",
 		    keeping.agent, keeping.first);
-	if (world->store)
-		world_failed(world, "restrict",
-			     ur_store_restrict(world->store, world->now_us,
-					       world->wall_us, keep, &keeping));
 	world_take_changes(world);
-	use_ranks(world);
-	show_all(world);
+	show_nothing(world);
+	if (world->store)
+		restrict_store(world, &keeping);
 }

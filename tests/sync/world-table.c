@@ -52,15 +52,17 @@ void world_table_find_former(struct world *world)
 			   (struct ur_store_lives){renew, get, world});
 }
 
-static int put(void *user, const struct ur_change *change)
+int world_table_put(void *user, const struct ur_change *change)
 {
 	struct world *world = user;
 	struct ur_table_answer answer = ur_round_answer(change);
 
+	if (!world->next_table)
+		return 0;
 	return ur_table_put(world->next_table, &answer, world->now_us);
 }
 
-void world_table_make(struct world *world)
+void world_table_begin(struct world *world)
 {
 	struct ur_table_options options = {
 	    .path = path_of(world),
@@ -81,13 +83,29 @@ void world_table_make(struct world *world)
 				     ur_table_add_agent(world->next_table, id,
 							name, strlen(name)));
 	}
-	world_failed(world, "table scan",
-		     ur_store_scan(world->store, world->now_us, put, world));
+}
+
+void world_table_end(struct world *world)
+{
+	if (!world->lends)
+		return;
 	world_failed(world, "publish", ur_table_publish(world->next_table));
 	ur_table_close(world->table);
 	world->table = world->next_table;
+	world->next_table = NULL;
 	ur_former_close(world->round.former);
 	world->round.former = NULL;
+}
+
+void world_table_make(struct world *world)
+{
+	if (!world->lends)
+		return;
+	world_table_begin(world);
+	world_failed(
+	    world, "table scan",
+	    ur_store_scan(world->store, world->now_us, world_table_put, world));
+	world_table_end(world);
 }
 
 void world_table_take(struct world *world, const struct ur_change *change)

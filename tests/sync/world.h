@@ -153,6 +153,10 @@ void world_check_rows(struct world *world, bool is_collected);
 void world_table_find_former(struct world *world);
 /* In the place of the former, or of the one before. */
 void world_table_make(struct world *world);
+/* The same by another walk, which is between the two. */
+void world_table_begin(struct world *world);
+int world_table_put(void *user, const struct ur_change *change);
+void world_table_end(struct world *world);
 void world_table_take(struct world *world, const struct ur_change *change);
 void world_table_close(struct world *world, bool is_boot);
 /* What readers are told now; false: there is no table. */

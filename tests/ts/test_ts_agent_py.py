@@ -2,6 +2,7 @@
 doc/protocol.md (block_sink.py); each test looks that they have noted nothing.
 """
 # Needs nothing that is built.
+# Mostly waits.
 import contextlib
 import random
 import signal

@@ -1,5 +1,6 @@
 """uidtsagent in network namespaces: what leaves the host, and what it does to
 the host."""
+# Mostly waits.
 import pathlib
 import socket
 import sys

@@ -1,6 +1,7 @@
 """uidtsagent in network namespaces: who gets which block, and when."""
 
 # Waits more than it runs what is built.
+# Mostly waits.
 
 import pathlib
 import sys

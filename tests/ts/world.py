@@ -54,9 +54,10 @@ def need_root():
     if not (harness.build_root() / 'examples' / 'uidtsagent').exists():
         raise unittest.SkipTest('uidtsagent is not built: libnftables-dev or '
                                 'libnetfilter-conntrack-dev is missing')
+    probe = f'ts-probe{os.getpid()}'
     try:
-        run('ip', 'netns', 'add', 'ts-probe')
-        run('ip', 'netns', 'del', 'ts-probe')
+        run('ip', 'netns', 'add', probe)
+        run('ip', 'netns', 'del', probe)
     except (OSError, subprocess.CalledProcessError) as error:
         raise unittest.SkipTest(f'no network namespaces: {error}') from None
 

@@ -163,6 +163,87 @@ static inline struct box_find box_answer(struct box *box, uint32_t ipv4,
 	return find;
 }
 
+/* What a restriction tells, in its order. */
+struct box_list {
+	bool (*keep)(void *user, uint32_t agent, struct uidrecv_address address,
+		     const struct ur_claim *claim);
+	void *user;
+	struct box_answer {
+		struct ur_change change;
+		char user[UIDRECV_NAME_MAX];
+	} * answers;
+	size_t count, compared;
+};
+
+static inline bool box_list_keep(void *user, uint32_t agent,
+				 struct uidrecv_address address,
+				 const struct ur_claim *claim)
+{
+	struct box_list *list = user;
+
+	return list->keep(list->user, agent, address, claim);
+}
+
+static inline struct box_answer box_list_copy(const struct ur_change *answer)
+{
+	struct box_answer copy;
+
+	/* With what is between its members, to be compared. */
+	memset(&copy, 0, sizeof(copy));
+	memcpy(&copy.change, answer, sizeof(*answer));
+	if (answer->user_size > 0)
+		memcpy(copy.user, answer->user, answer->user_size);
+	copy.change.user = NULL;
+	return copy;
+}
+
+static inline int box_list_note(void *user, const struct ur_change *answer)
+{
+	struct box_list *list = user;
+	void *answers =
+	    realloc(list->answers, (list->count + 1) * sizeof(*list->answers));
+
+	cr_assert_not_null(answers);
+	list->answers = answers;
+	list->answers[list->count++] = box_list_copy(answer);
+	return 0;
+}
+
+static inline int box_list_compare(void *user, const struct ur_change *answer)
+{
+	struct box_list *list = user;
+	struct box_answer copy = box_list_copy(answer);
+
+	cr_assert_lt(list->compared, list->count, "too few were told of");
+	cr_assert_arr_eq(&copy, &list->answers[list->compared], sizeof(copy),
+			 "answer %zu is another", list->compared);
+	list->compared++;
+	return 0;
+}
+
+/*
+ * Restricts the store, and holds what that tells against a walk after it, by
+ * the ranks of the list, which are in force then.
+ */
+static inline void box_restrict(struct box *box, uint64_t now_us,
+				struct ur_ranks of_list,
+				bool (*keep)(void *user, uint32_t agent,
+					     struct uidrecv_address address,
+					     const struct ur_claim *claim),
+				void *user)
+{
+	struct box_list noted = {.keep = keep, .user = user};
+	struct ur_store_list list = {of_list, box_list_keep, box_list_note,
+				     &noted};
+
+	cr_assert_eq(ur_store_restrict(box->store, now_us, now_us, &list), 0);
+	ur_store_set_ranks(box->store, of_list);
+	cr_assert_eq(
+	    ur_store_scan(box->store, now_us, box_list_compare, &noted), 0);
+	cr_assert_eq(noted.compared, noted.count, "too many were told of");
+	free(noted.answers);
+}
+
 static inline struct ur_statement map_of(uint32_t ipv4)
 {
 	return at(say(UIDRECV_OP_MAP, "DOMAIN\\some.user", 1, 1, 3600), ipv4);

@@ -807,9 +807,7 @@ Test(store_epochs, restricting_counts_each_claim_once)
 	map(1, 1, 4, 5, 3600);
 	cr_expect_eq(end_snapshot(1, 50, 5), UR_ENDING_DROPPED);
 	/* Four stay, four dropped ones are not collected. */
-	cr_assert_eq(ur_store_restrict(box.store, START + 5 * SECOND, START,
-				       keep_even, NULL),
-		     0);
+	box_restrict(&box, START + 5 * SECOND, ranks, keep_even, NULL);
 	cr_expect_eq(row_of(1)->claims, 2);
 	check_counts();
 	cr_expect_eq(collect(100, 5), 2);
@@ -996,9 +994,7 @@ static void draw_work(uint64_t *seed, uint64_t now)
 		break;
 	case 2:
 		if (draw(seed, 4) == 0)
-			cr_assert_eq(ur_store_restrict(box.store, now_us,
-						       now_us, keep_some, seed),
-				     0);
+			box_restrict(&box, now_us, ranks, keep_some, seed);
 		break;
 	case 3:
 		if (draw(seed, 4) == 0)

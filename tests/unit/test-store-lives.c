@@ -374,9 +374,7 @@ Test(store_lives, a_new_list_writes_what_was_lent_where_others_spoke)
 	for (uint32_t i = 1; i <= 3; i++)
 		cr_assert_eq(refresh(i, 100), 1);
 	commit(100);
-	cr_assert_eq(ur_store_restrict(box.store, START + 100 * SECOND, START,
-				       keep, NULL),
-		     0);
+	box_restrict(&box, START + 100 * SECOND, ranks, keep, NULL);
 	memset(readers.lent_us, 0, sizeof(readers.lent_us));
 	tell(2, at(say(UIDRECV_OP_WITHDRAW, NULL, 110, 110, 0), 1), 110);
 	cr_expect_eq(ends(1, 110), LIFE + 100);

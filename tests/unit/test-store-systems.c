@@ -201,8 +201,7 @@ Test(store_systems, T07_collecting_and_restricting_do_not_show_claims)
 	    ur_store_collect(box.store, 99, START + 20 * SECOND, START), 1);
 	box_expect(&box, ip(host), SYSTEM_1);
 	box_expect_end(&box);
-	cr_assert_eq(ur_store_restrict(box.store, START, START, keep_all, NULL),
-		     0);
+	box_restrict(&box, START, ranks, keep_all, NULL);
 	box_expect(&box, ip(host), SYSTEM_1);
 	box_expect_end(&box);
 	cr_assert_eq(box_row(&box, 2)->claims, 0);

@@ -407,8 +407,7 @@ Test(store, restrict_drops_what_is_refused_and_lists_it)
 	cr_assert_eq(ur_store_commit(box.store, START, START), 0);
 	while (ur_store_next_change(box.store, &change) > 0)
 		;
-	cr_assert_eq(
-	    ur_store_restrict(box.store, START, START, keep_some, NULL), 0);
+	box_restrict(&box, START, ranks, keep_some, NULL);
 	while (ur_store_next_change(box.store, &change) > 0) {
 		cr_assert_neq(change.address.lo % 3, 0);
 		nobody += change.user_size == 0;
@@ -418,6 +417,73 @@ Test(store, restrict_drops_what_is_refused_and_lists_it)
 	cr_assert_eq(low, 500);
 	cr_assert_eq(claims_of(4), 1000);
 	cr_assert_eq(claims_of(1), 500);
+}
+
+static bool keep_all_but_low(void *user, uint32_t agent,
+			     struct uidrecv_address address,
+			     const struct ur_claim *claim)
+{
+	(void)user, (void)address, (void)claim;
+	return agent != 1;
+}
+
+static void tell_three(uint32_t ipv4)
+{
+	cr_assert_eq(
+	    box_tell(&box, at(say(UIDRECV_OP_MAP, "l", 1, 1, 90), ipv4), 1, 1),
+	    0);
+	cr_assert_eq(
+	    box_tell(&box, at(say(UIDRECV_OP_MAP, "m", 1, 1, 60), ipv4), 3, 1),
+	    0);
+	cr_assert_eq(
+	    box_tell(&box, at(say(UIDRECV_OP_MAP, "t", 1, 1, 30), ipv4), 4, 1),
+	    0);
+}
+
+/* Until all has gone well the former ranks are in force. */
+Test(store, restrict_tells_by_the_ranks_of_the_list)
+{
+	struct ur_rank others[5] = {
+	    {NULL, 0}, {NULL, 0}, {NULL, 0}, {"mid", 50}, {"top", 30}};
+	struct ur_change change;
+
+	tell_three(1);
+	while (ur_store_next_change(box.store, &change) == 1)
+		;
+	box_restrict(&box, START + SECOND, (struct ur_ranks){others, 5},
+		     keep_all_but_low, NULL);
+	check_change("t");
+	check_answer(1, 2, "m");
+	cr_expect_eq(claims_of(1), 0);
+}
+
+static int fail(void *user, const struct ur_change *answer)
+{
+	(void)user, (void)answer;
+	return -ENOSPC;
+}
+
+Test(store, restrict_that_fails_leaves_ranks_and_runners_up)
+{
+	struct ur_rank others[4] = {
+	    {NULL, 0}, {NULL, 0}, {NULL, 0}, {"mid", 50}};
+	struct ur_store_list list = {{others, 4}, keep_all_but_low, fail, NULL};
+	struct ur_change change;
+
+	tell_three(1);
+	tell_three(2);
+	while (ur_store_next_change(box.store, &change) == 1)
+		;
+	cr_assert_eq(ur_store_restrict(box.store, START + SECOND, START, &list),
+		     -ENOSPC);
+	cr_expect_eq(claims_of(1), 2);
+	check_answer(1, 2, "t");
+	cr_assert_eq(ur_store_restrict(box.store, START + SECOND, START, &list),
+		     -ENOSPC);
+	cr_assert_eq(ur_store_settle(box.store, 9, START + 40 * SECOND), 0);
+	check_change("m");
+	check_change("m");
+	check_no_change();
 }
 
 Test(store, other_work_waits_for_the_round)
