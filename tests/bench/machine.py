@@ -80,7 +80,7 @@ def describe(scratch):
     huge = '/sys/kernel/mm/transparent_hugepage/'
     return [
         f'{processor(read("/proc/cpuinfo"))}, '
-        f'{len(os.sched_getaffinity(0))} cores, {caches()}, '
+        f'{len(os.sched_getaffinity(0))} processors, {caches()}, '
         f'{memory(read("/proc/meminfo"))} of memory',
         f'{platform.system()} {platform.release()}, huge pages '
         f'{chosen(read(huge + "enabled"))}, in shared memory '
