@@ -56,15 +56,20 @@ static int make_file(int fd, const struct ur_generation_site *site, off_t size)
 /*
  * Huge pages: a slot is then found without walking to its page, by readers
  * too, and there are fewer pages to make. The kernel makes each of what is
- * there of it, so there has to be something. Where it cannot, nothing is lost.
+ * there of it, so there has to be something. Where it makes no first one, as
+ * for a file on a disk, it is not asked for others.
  */
 static void take_huge_pages(struct ur_generation *generation, int fd)
 {
 	size_t size = generation->layout.file_bytes & ~(UR_PAGES_HUGE - 1);
 
-	for (size_t at = 0; at < size; at += UR_PAGES_HUGE)
+	for (size_t at = 0; at < size; at += UR_PAGES_HUGE) {
 		if (posix_fallocate(fd, (off_t)at, 1) != 0)
 			return;
+		if (at == 0 &&
+		    madvise(generation->bytes, UR_PAGES_HUGE, COLLAPSE) < 0)
+			return;
+	}
 	if (size > 0)
 		(void)madvise(generation->bytes, size, COLLAPSE);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -87,17 +88,32 @@ Test(pages, a_large_table_has_huge_ones)
 	ur_table_close(table);
 }
 
+static void check_all_is_there(const char *path)
+{
+	struct ur_table *table = make_table(path, 1000, MAPPINGS);
+	struct stat status;
+
+	cr_assert_eq(ur_table_publish(table), 0);
+	cr_assert_eq(stat(path, &status), 0);
+	cr_expect_geq((off_t)status.st_blocks * 512, status.st_size);
+	ur_table_close(table);
+}
+
 /* Nothing of the file is yet to be found when it is written. */
 Test(pages, all_of_a_table_is_there)
 {
-	struct ur_table *table;
-	struct stat status;
+	check_all_is_there(scratch.path);
+}
 
-	table = make_table(scratch.path, 1000, MAPPINGS);
-	cr_assert_eq(ur_table_publish(table), 0);
-	cr_assert_eq(stat(scratch.path, &status), 0);
-	cr_expect_geq((off_t)status.st_blocks * 512, status.st_size);
-	ur_table_close(table);
+Test(pages, all_of_a_table_on_a_disk_is_there)
+{
+	char dir[] = "/var/tmp/uidrecv-test-XXXXXX", path[64];
+
+	cr_assert_not_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/table", dir);
+	check_all_is_there(path);
+	cr_expect_eq(unlink(path), 0);
+	cr_expect_eq(rmdir(dir), 0);
 }
 
 /* Where not even the first byte of each huge page fits, and where they do. */
@@ -110,6 +126,10 @@ Test(pages, a_full_disk_is_noticed_when_the_table_is_made)
 	struct ur_table *table;
 
 	options.path = scratch.path;
+	/* Seen by this process alone, and gone with it. */
+	if (unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		cr_skip("cannot mount a tmpfs");
 	for (size_t i = 0; i < 2; i++) {
 		if (mount("none", scratch.dir, "tmpfs", 0, sizes[i]) < 0)
 			cr_skip("cannot mount a tmpfs");
