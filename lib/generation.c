@@ -56,8 +56,8 @@ static int make_file(int fd, const struct ur_generation_site *site, off_t size)
 /*
  * Huge pages: a slot is then found without walking to its page, by readers
  * too, and there are fewer pages to make. The kernel makes each of what is
- * there of it, so there has to be something. Where it makes no first one, as
- * for a file on a disk, it is not asked for others.
+ * there of it, so there has to be something. Where it has none for a file, as
+ * on a disk, it is asked for one alone.
  */
 static void take_huge_pages(struct ur_generation *generation, int fd)
 {
@@ -67,7 +67,8 @@ static void take_huge_pages(struct ur_generation *generation, int fd)
 		if (posix_fallocate(fd, (off_t)at, 1) != 0)
 			return;
 		if (at == 0 &&
-		    madvise(generation->bytes, UR_PAGES_HUGE, COLLAPSE) < 0)
+		    madvise(generation->bytes, UR_PAGES_HUGE, COLLAPSE) < 0 &&
+		    errno == EINVAL)
 			return;
 	}
 	if (size > 0)
