@@ -56,7 +56,11 @@ UR_VIEW_INLINE bool seek(const struct ur_view *view, struct sought *sought)
 			    &sought->word0);
 }
 
-/* As ur_effective_ms(), by a state that is known. */
+/*
+ * As ur_effective_ms(), by a state that is known and is neither dropped nor
+ * near the end of time. Lookups that find all in the caches wait for this: by
+ * the other one they take 5 to 10 % longer.
+ */
 UR_VIEW_INLINE uint64_t find_deadline(const uint64_t word[UR_SLOT_WORDS],
 				      const struct ur_view_known *known)
 {
